@@ -1,1 +1,5 @@
+//! litesmith converts ONNX models to float and quantized `.tflite` files.
+
+pub mod graph;
 pub mod schema;
+pub mod tensor;
