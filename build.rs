@@ -20,10 +20,8 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
 
     // The parser has printed what is wrong, with line numbers, when it returns nothing.
-    let declarations =
-        planus_translation::translate_files(&[SCHEMA]).expect("schema/tflite.fbs has errors");
+    let declarations = planus_translation::translate_files(&[SCHEMA]).expect("schema/tflite.fbs has errors");
     let schema = description::Schema::from_declarations(&declarations);
-    let out =
-        Path::new(&env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("tflite_schema.rs");
+    let out = Path::new(&env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("tflite_schema.rs");
     fs::write(out, emit::schema(&schema)).expect("OUT_DIR is writable");
 }

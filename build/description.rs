@@ -5,8 +5,7 @@
 
 use planus_types::ast::{Docstrings, FloatType, IntegerType};
 use planus_types::intermediate::{
-    AssignMode, DeclarationIndex, DeclarationKind, Declarations, Literal, SimpleType, TableField,
-    TypeKind,
+    AssignMode, DeclarationIndex, DeclarationKind, Declarations, Literal, SimpleType, TableField, TypeKind,
 };
 
 pub struct Schema {
@@ -79,11 +78,7 @@ pub struct Scalar {
 
 impl Schema {
     pub fn from_declarations(declarations: &Declarations) -> Self {
-        let mut schema = Schema {
-            enums: Vec::new(),
-            unions: Vec::new(),
-            tables: Vec::new(),
-        };
+        let mut schema = Schema { enums: Vec::new(), unions: Vec::new(), tables: Vec::new() };
         for (index, _, declaration) in declarations.iter_declarations() {
             let name = name_of(declarations, index);
             let doc = doc(&declaration.docstrings);
@@ -118,9 +113,7 @@ impl Schema {
                     let fields = declared
                         .fields
                         .iter()
-                        .map(|(field, declared)| {
-                            Field::from_declaration(declarations, &name, field, declared)
-                        })
+                        .map(|(field, declared)| Field::from_declaration(declarations, &name, field, declared))
                         .collect();
                     schema.tables.push(Table { name, doc, fields });
                 }
@@ -132,33 +125,21 @@ impl Schema {
 }
 
 impl Field {
-    fn from_declaration(
-        declarations: &Declarations,
-        table: &str,
-        name: &str,
-        field: &TableField,
-    ) -> Self {
+    fn from_declaration(declarations: &Declarations, table: &str, name: &str, field: &TableField) -> Self {
         let type_ = match &field.type_.kind {
-            TypeKind::SimpleType(simple) => {
-                Type::Scalar(scalar(declarations, simple, default(table, name, field)))
-            }
+            TypeKind::SimpleType(simple) => Type::Scalar(scalar(declarations, simple, default(table, name, field))),
             TypeKind::String => Type::String,
             TypeKind::Table(index) => Type::Table(name_of(declarations, *index)),
             TypeKind::Union(index) => Type::Union(name_of(declarations, *index)),
             TypeKind::Vector(element) => match &element.kind {
                 TypeKind::SimpleType(SimpleType::Integer(IntegerType::U8)) => Type::Bytes,
-                TypeKind::SimpleType(simple) => {
-                    Type::Vector(scalar(declarations, simple, String::new()))
-                }
+                TypeKind::SimpleType(simple) => Type::Vector(scalar(declarations, simple, String::new())),
                 TypeKind::Table(index) => Type::Tables(name_of(declarations, *index)),
                 _ => panic!("{table}.{name}: a vector of this kind is not supported"),
             },
             TypeKind::Array(..) => panic!("{table}.{name}: an array is not supported"),
         };
-        assert!(
-            !matches!(field.assign_mode, AssignMode::Required),
-            "{table}.{name}: `required` is not supported"
-        );
+        assert!(!matches!(field.assign_mode, AssignMode::Required), "{table}.{name}: `required` is not supported");
 
         // The builder aligns every vector to its length prefix and its elements; only bytes can have more than that.
         let force_align = field.forced_alignment.map_or(0, |(bytes, _)| bytes);
@@ -167,10 +148,7 @@ impl Field {
             Type::Vector(element) => element.size.max(4),
             _ => 0,
         };
-        assert!(
-            force_align <= natural,
-            "{table}.{name}: this `force_align` is supported for [ubyte] only"
-        );
+        assert!(force_align <= natural, "{table}.{name}: this `force_align` is supported for [ubyte] only");
         Field {
             name: name.to_owned(),
             doc: doc(&field.docstrings),
@@ -218,11 +196,7 @@ impl Table {
 impl Scalar {
     /// The default as a value of the Rust type.
     pub fn default_value(&self) -> String {
-        if self.is_enum {
-            format!("{}({})", self.rust, self.default)
-        } else {
-            self.default.clone()
-        }
+        if self.is_enum { format!("{}({})", self.rust, self.default) } else { self.default.clone() }
     }
 
     /// Whether Rust's `Default` gives the schema's default.
@@ -238,27 +212,13 @@ fn scalar(declarations: &Declarations, simple: &SimpleType, default: String) -> 
         SimpleType::Float(FloatType::F32) => (("f32", 4), false, "float32".to_owned()),
         SimpleType::Float(FloatType::F64) => (("f64", 8), false, "float64".to_owned()),
         SimpleType::Enum(index) => match &declarations.get_declaration(*index).1.kind {
-            DeclarationKind::Enum(declared) => (
-                integer(&declared.type_),
-                true,
-                name_of(declarations, *index),
-            ),
+            DeclarationKind::Enum(declared) => (integer(&declared.type_), true, name_of(declarations, *index)),
             _ => unreachable!("the parser says it is an enum"),
         },
         SimpleType::Struct(_) => panic!("a struct is not supported"),
     };
-    let rust = if is_enum {
-        name.clone()
-    } else {
-        rust.to_owned()
-    };
-    Scalar {
-        rust,
-        name,
-        size,
-        default,
-        is_enum,
-    }
+    let rust = if is_enum { name.clone() } else { rust.to_owned() };
+    Scalar { rust, name, size, default, is_enum }
 }
 
 fn integer(type_: &IntegerType) -> (&'static str, u32) {
@@ -278,29 +238,16 @@ fn integer(type_: &IntegerType) -> (&'static str, u32) {
 fn default(table: &str, name: &str, field: &TableField) -> String {
     match &field.assign_mode {
         AssignMode::HasDefault(
-            literal @ (Literal::Bool(_)
-            | Literal::Int(_)
-            | Literal::Float(_)
-            | Literal::EnumTag { .. }),
+            literal @ (Literal::Bool(_) | Literal::Int(_) | Literal::Float(_) | Literal::EnumTag { .. }),
         ) => literal.to_string(),
         _ => panic!("{table}.{name}: a scalar without a default is not supported"),
     }
 }
 
 fn name_of(declarations: &Declarations, index: DeclarationIndex) -> String {
-    declarations
-        .get_declaration(index)
-        .0
-        .0
-        .last()
-        .expect("declarations have names")
-        .clone()
+    declarations.get_declaration(index).0.0.last().expect("declarations have names").clone()
 }
 
 fn doc(docstrings: &Docstrings) -> Vec<String> {
-    docstrings
-        .docstrings
-        .iter()
-        .map(|line| line.value.trim().to_owned())
-        .collect()
+    docstrings.docstrings.iter().map(|line| line.value.trim().to_owned()).collect()
 }

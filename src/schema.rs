@@ -21,9 +21,8 @@ use std::marker::PhantomData;
 use bytes::Bytes;
 use flatbuffers::{
     FLATBUFFERS_MAX_BUFFER_SIZE, FlatBufferBuilder, Follow, ForwardsUOffset, Push, PushAlignment,
-    SimpleToVerifyInSlice, Table as RawTable, TableFinishedWIPOffset, TableUnfinishedWIPOffset,
-    TableVerifier, UnionWIPOffset, VOffsetT, Vector, Verifiable, Verifier, VerifierOptions,
-    WIPOffset,
+    SimpleToVerifyInSlice, Table as RawTable, TableFinishedWIPOffset, TableUnfinishedWIPOffset, TableVerifier,
+    UnionWIPOffset, VOffsetT, Vector, Verifiable, Verifier, VerifierOptions, WIPOffset,
 };
 
 pub use flatbuffers::InvalidFlatbuffer;
@@ -41,9 +40,7 @@ pub type UnionOffset = Option<(u8, WIPOffset<UnionWIPOffset>)>;
 
 /// A union has a member that this schema does not know; the file was made for a newer runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the file uses member {tag} of the union {union}, which is newer than this program's schema"
-)]
+#[error("the file uses member {tag} of the union {union}, which is newer than this program's schema")]
 pub struct UnknownMember {
     pub union: &'static str,
     pub tag: u8,
@@ -115,10 +112,7 @@ pub trait Union: Sized {
     /// Name of the member, as in the schema.
     fn name(&self) -> &'static str {
         let position = usize::from(self.tag()).checked_sub(1);
-        position
-            .and_then(|position| Self::MEMBERS.get(position))
-            .copied()
-            .unwrap_or("NONE")
+        position.and_then(|position| Self::MEMBERS.get(position)).copied().unwrap_or("NONE")
     }
 }
 
@@ -130,10 +124,7 @@ pub struct Ref<'a, T> {
 
 impl<'a, T> Ref<'a, T> {
     fn new(table: RawTable<'a>) -> Self {
-        Self {
-            table,
-            object: PhantomData,
-        }
+        Self { table, object: PhantomData }
     }
 
     fn read<S: Follow<'a, Inner = S> + 'a>(self, slot: VOffsetT, default: S) -> S {
@@ -147,8 +138,7 @@ impl<'a, T> Ref<'a, T> {
     }
 
     fn read_bytes(self, slot: VOffsetT) -> Option<&'a [u8]> {
-        self.follow_offset::<Vector<'a, u8>>(slot)
-            .map(|vector| vector.bytes())
+        self.follow_offset::<Vector<'a, u8>>(slot).map(|vector| vector.bytes())
     }
 
     fn read_union<U: Union>(self, slot: VOffsetT) -> U::Ref<'a> {
@@ -230,21 +220,15 @@ fn share(source: &Bytes, bytes: &[u8]) -> Bytes {
     }
 }
 
-fn unpack_boxed<T: Table>(
-    view: Option<Ref<'_, T>>,
-    source: &Bytes,
-) -> Result<Option<Box<T>>, UnknownMember> {
-    view.map(|view| T::unpack(view, source).map(Box::new))
-        .transpose()
+fn unpack_boxed<T: Table>(view: Option<Ref<'_, T>>, source: &Bytes) -> Result<Option<Box<T>>, UnknownMember> {
+    view.map(|view| T::unpack(view, source).map(Box::new)).transpose()
 }
 
 fn unpack_tables<'a, T: Table>(
     views: Option<Vector<'a, ForwardsUOffset<Ref<'a, T>>>>,
     source: &Bytes,
 ) -> Result<Option<Vec<T>>, UnknownMember> {
-    views
-        .map(|views| views.iter().map(|view| T::unpack(view, source)).collect())
-        .transpose()
+    views.map(|views| views.iter().map(|view| T::unpack(view, source)).collect()).transpose()
 }
 
 /// Packs objects into a vector of tables.
@@ -259,10 +243,7 @@ pub fn pack_tables<'b, T: Table>(
 /// Packs a byte vector whose data start at a multiple of `ALIGN` bytes from the start of the finished file.
 ///
 /// The bytes are copied once. [`Buffer::data`] wants an alignment of 16.
-pub fn pack_bytes<'b, const ALIGN: usize>(
-    b: &mut FlatBufferBuilder<'b>,
-    bytes: &[u8],
-) -> WIPOffset<Vector<'b, u8>> {
+pub fn pack_bytes<'b, const ALIGN: usize>(b: &mut FlatBufferBuilder<'b>, bytes: &[u8]) -> WIPOffset<Vector<'b, u8>> {
     // The builder writes from the end of the file to its start: `start_vector` pads behind the data. It also raises the
     // alignment of the whole, so that positions keep their alignment when they are counted from the start.
     b.start_vector::<Aligned<ALIGN>>(bytes.len());
@@ -341,12 +322,9 @@ impl Model {
     /// When the result would be larger than 2 GiB, which no flatbuffer can be.
     pub fn to_bytes(&self) -> Bytes {
         let buffers = self.buffers.iter().flatten();
-        let data: usize = buffers
-            .map(|buffer| buffer.data.as_ref().map_or(0, |data| data.len() + 64))
-            .sum();
+        let data: usize = buffers.map(|buffer| buffer.data.as_ref().map_or(0, |data| data.len() + 64)).sum();
         // Room for all data keeps the builder from moving them when it grows; the rest is small beside them.
-        let mut b =
-            FlatBufferBuilder::with_capacity((data + (64 << 10)).min(FLATBUFFERS_MAX_BUFFER_SIZE));
+        let mut b = FlatBufferBuilder::with_capacity((data + (64 << 10)).min(FLATBUFFERS_MAX_BUFFER_SIZE));
         let model = self.pack(&mut b);
         finish_model(&mut b, model);
         let (file, start) = b.collapse();
@@ -391,17 +369,12 @@ macro_rules! enumeration {
             /// The name in the schema, for values that it knows.
             pub fn name(self) -> Option<&'static str> {
                 let at = Self::MEMBERS.binary_search_by_key(&self, |member| member.0);
-                at.ok()
-                    .and_then(|at| Self::MEMBERS.get(at))
-                    .map(|member| member.1)
+                at.ok().and_then(|at| Self::MEMBERS.get(at)).map(|member| member.1)
             }
 
             /// The value that has this name in the schema.
             pub fn from_name(name: &str) -> Option<Self> {
-                Self::MEMBERS
-                    .iter()
-                    .find(|member| member.1 == name)
-                    .map(|member| member.0)
+                Self::MEMBERS.iter().find(|member| member.1 == name).map(|member| member.0)
             }
         }
 
@@ -490,12 +463,7 @@ pub struct FieldFacts {
 pub use generated::*;
 
 // Functions are written to one pattern, whether or not a table has a use for all their parameters and lifetimes.
-#[allow(
-    unused_variables,
-    non_upper_case_globals,
-    clippy::needless_lifetimes,
-    clippy::let_and_return
-)]
+#[allow(unused_variables, non_upper_case_globals, clippy::needless_lifetimes, clippy::let_and_return)]
 mod generated {
     use super::*;
 
