@@ -120,10 +120,10 @@ impl Filler {
     fn numbers(&mut self, number: &'static str) -> WIPOffset<UnionWIPOffset> {
         self.count += 1;
         let values: Vec<u64> = (0..self.count % 23).map(|i| (self.count + i) % 120).collect();
-        fn vector<T: Push<Output = T>>(b: &mut FlatBufferBuilder<'static>, values: impl Iterator<Item = T>) -> u32
-        where
-            T: 'static,
-        {
+        fn vector<T: Push<Output = T> + 'static>(
+            b: &mut FlatBufferBuilder<'static>,
+            values: impl Iterator<Item = T>,
+        ) -> u32 {
             let values: Vec<T> = values.collect();
             b.create_vector(&values).value()
         }
