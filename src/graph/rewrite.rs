@@ -143,7 +143,7 @@ impl Builder<'_> {
     }
 }
 
-/// Removes nodes none of whose results is needed.
+/// Removes nodes none of whose results is needed, and the data of constants that no node uses.
 pub fn remove_dead(graph: &mut Graph) {
     let mut needed = vec![false; graph.values.len()];
     for output in &graph.outputs {
@@ -164,6 +164,12 @@ pub fn remove_dead(graph: &mut Graph) {
         index += 1;
         keep[index - 1]
     });
+    // Data that nothing uses any more would stay in memory until the file is written.
+    for (value, needed) in graph.values.iter_mut().zip(&needed) {
+        if !needed {
+            value.data = None;
+        }
+    }
 }
 
 /// Operators that are only carried may assign variables or call into other graphs.
