@@ -1,0 +1,16 @@
+//! From ONNX operators to TFLite operators.
+//!
+//! Owns: the table of ONNX operators and, for each, what it becomes. The one room that sees both [`crate::onnx`] and [`crate::graph`].
+//! A lowering is right with every optimisation off: spatial operators stand between transposes, nothing is guessed from shapes.
+//! What can't be expressed is refused by name, and lowering goes on, so that one run finds everything.
+
+mod batch_normalization;
+mod cx;
+mod driver;
+mod elementwise;
+mod table;
+
+pub use driver::{Lowered, Note, Problem, lower};
+pub use table::{Row, TABLE};
+
+pub(crate) use cx::{Cx, Refusal, Results};
