@@ -5,10 +5,15 @@
 //! What can't be expressed is refused by name, and lowering goes on, so that one run finds everything.
 
 mod batch_normalization;
+mod conv;
+mod conv_transpose;
 mod cx;
 mod driver;
 mod elementwise;
+mod matmul;
+mod pool;
 mod table;
+mod window;
 
 pub use driver::{Lowered, Note, Problem, lower};
 pub use table::{Row, TABLE};
