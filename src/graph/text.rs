@@ -44,7 +44,12 @@ impl fmt::Display for Graph {
             writeln!(f, ") {:?}", node.op)?;
         }
         for &output in &self.outputs {
-            writeln!(f, "  output {} {:?}", Operand(self, output), self.value(output).name)?;
+            writeln!(
+                f,
+                "  output {} {:?}",
+                Operand(self, output),
+                self.value(output).name
+            )?;
         }
         Ok(())
     }
