@@ -1,0 +1,27 @@
+//! Turns `schema/tflite.fbs` into `$OUT_DIR/tflite_schema.rs`, which `src/schema.rs` includes.
+//!
+//! `planus-translation` parses and types the schema; [`description`] reduces its result to what the emitter needs, and
+//! [`emit`] writes Rust for the official `flatbuffers` runtime. Neither `flatc` nor a C++ compiler takes part. What all
+//! tables have in common is generic code in `src/schema.rs`; only what differs from table to table is generated.
+
+#[path = "build/description.rs"]
+mod description;
+#[path = "build/emit.rs"]
+mod emit;
+
+use std::path::Path;
+use std::{env, fs};
+
+const SCHEMA: &str = "schema/tflite.fbs";
+
+fn main() {
+    println!("cargo::rerun-if-changed={SCHEMA}");
+    println!("cargo::rerun-if-changed=build");
+    println!("cargo::rerun-if-changed=build.rs");
+
+    // The parser has printed what is wrong, with line numbers, when it returns nothing.
+    let declarations = planus_translation::translate_files(&[SCHEMA]).expect("schema/tflite.fbs has errors");
+    let schema = description::Schema::from_declarations(&declarations);
+    let out = Path::new(&env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("tflite_schema.rs");
+    fs::write(out, emit::schema(&schema)).expect("OUT_DIR is writable");
+}
