@@ -1,6 +1,7 @@
 //! litesmith converts ONNX models to float and quantized `.tflite` files.
 
 pub mod graph;
+pub mod onnx;
 pub mod runtime;
 pub mod schema;
 pub mod tensor;

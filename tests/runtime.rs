@@ -4,9 +4,7 @@ use std::path::Path;
 use std::thread;
 
 use bytes::Bytes;
-use litesmith::runtime::{
-    BadInput, ElementType, Input, Kernels, Library, Options, Output, RuntimeError, Session,
-};
+use litesmith::runtime::{BadInput, ElementType, Input, Kernels, Library, Options, Output, RuntimeError, Session};
 
 const ALL_KERNELS: [Kernels; 3] = [Kernels::Xnnpack, Kernels::Builtin, Kernels::Reference];
 
@@ -23,45 +21,26 @@ fn library() -> Option<Library> {
 }
 
 fn model(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures/runtime")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/runtime").join(name);
     std::fs::read(path).unwrap()
 }
 
 fn session(library: &Library, name: &str, kernels: Kernels) -> Result<Session, RuntimeError> {
-    Session::new(
-        library,
-        model(name),
-        &Options {
-            kernels,
-            ..Options::default()
-        },
-    )
+    Session::new(library, model(name), &Options { kernels, ..Options::default() })
 }
 
 fn floats(values: &[f32]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 fn to_floats(output: &Output) -> Vec<f32> {
     assert_eq!(output.element_type, ElementType::Float32);
     let chunks = output.bytes.chunks_exact(4);
-    chunks
-        .map(|chunk| f32::from_le_bytes(chunk.try_into().unwrap()))
-        .collect()
+    chunks.map(|chunk| f32::from_le_bytes(chunk.try_into().unwrap())).collect()
 }
 
 fn float_input<'a>(name: &'a str, dims: &'a [usize], bytes: &'a [u8]) -> Input<'a> {
-    Input {
-        name,
-        element_type: ElementType::Float32,
-        dims,
-        bytes,
-    }
+    Input { name, element_type: ElementType::Float32, dims, bytes }
 }
 
 /// The convolution of `fixtures/runtime/make.py`, with its sum over the image.
@@ -92,20 +71,13 @@ fn runs_a_model_with_every_kind_of_kernels() {
     let (image, shift) = (floats(&image), floats(&shift));
     for kernels in ALL_KERNELS {
         let mut session = session(&library, "convolution.tflite", kernels).unwrap();
-        let names: Vec<_> = session
-            .inputs()
-            .iter()
-            .map(|info| info.name.as_str())
-            .collect();
+        let names: Vec<_> = session.inputs().iter().map(|info| info.name.as_str()).collect();
         assert_eq!(names, ["image", "shift"]);
         assert_eq!(session.inputs()[0].dims, [1, 6, 6, 2]);
         assert_eq!(session.outputs()[1].element_type, ElementType::Float32);
 
         // The order of the inputs is free; that of the outputs is the model's.
-        let inputs = [
-            float_input("shift", &[1, 1, 1, 3], &shift),
-            float_input("image", &[1, 6, 6, 2], &image),
-        ];
+        let inputs = [float_input("shift", &[1, 1, 1, 3], &shift), float_input("image", &[1, 6, 6, 2], &image)];
         for _ in 0..2 {
             let outputs = session.run(&inputs).unwrap();
             assert_eq!(outputs[0].name, "feature");
@@ -129,21 +101,15 @@ fn open_extents_take_the_dims_given() {
         assert_eq!(session.outputs()[0].dims, [-1, 3]);
         for batch in [1, 3, 3, 2, 100, 1] {
             let rows = floats(&row.repeat(batch));
-            let outputs = session
-                .run(&[float_input("rows", &[batch, 4], &rows)])
-                .unwrap();
+            let outputs = session.run(&[float_input("rows", &[batch, 4], &rows)]).unwrap();
             assert_eq!(outputs[0].dims, [batch, 3]);
             assert_eq!(to_floats(&outputs[0]), [-1.0, 17.0, 35.0].repeat(batch));
 
             // A refusal in between leaves the session as it was.
             for dims in [&[3, 5][..], &[3, 4, 1], &[0, 4], &[]] {
                 let bytes = vec![0; 4 * dims.iter().product::<usize>()];
-                let error = session
-                    .run(&[float_input("rows", dims, &bytes)])
-                    .unwrap_err();
-                let RuntimeError::BadInput { name, reason } = error else {
-                    panic!("{error}")
-                };
+                let error = session.run(&[float_input("rows", dims, &bytes)]).unwrap_err();
+                let RuntimeError::BadInput { name, reason } = error else { panic!("{error}") };
                 assert_eq!(name, "rows");
                 let (given, expected) = (dims.to_vec(), vec![-1, 4]);
                 assert_eq!(reason, BadInput::Dims { given, expected });
@@ -157,15 +123,9 @@ fn fixed_extents_take_nothing_else() {
     let Some(library) = library() else { return };
     let mut session = session(&library, "no_signature.tflite", Kernels::Xnnpack).unwrap();
     let (left, right) = (floats(&[1.0; 6]), floats(&[1.0; 4]));
-    let inputs = [
-        float_input("left", &[3, 2], &left),
-        float_input("right", &[2, 2], &right),
-    ];
+    let inputs = [float_input("left", &[3, 2], &left), float_input("right", &[2, 2], &right)];
     let error = session.run(&inputs).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "input \"left\": dims are [3, 2], the model takes [2, 2]"
-    );
+    assert_eq!(error.to_string(), "input \"left\": dims are [3, 2], the model takes [2, 2]");
 }
 
 #[test]
@@ -174,18 +134,11 @@ fn quantized_bytes_go_in_and_out_as_they_are() {
     for kernels in ALL_KERNELS {
         let mut session = session(&library, "int8_add.tflite", kernels).unwrap();
         assert_eq!(session.inputs()[0].element_type, ElementType::Int8);
-        let input = |name, bytes| Input {
-            name,
-            element_type: ElementType::Int8,
-            dims: &[4],
-            bytes,
-        };
+        let input = |name, bytes| Input { name, element_type: ElementType::Int8, dims: &[4], bytes };
         // Scales 0.5 + 0.5 -> 1.0, zero point -10: the mean of the two, minus 10, and it saturates.
         let left = [4_i8, -6, 100, -120].map(|v| v as u8);
         let right = [2_i8, 0, 100, -128].map(|v| v as u8);
-        let outputs = session
-            .run(&[input("left", &left), input("right", &right)])
-            .unwrap();
+        let outputs = session.run(&[input("left", &left), input("right", &right)]).unwrap();
         assert_eq!(outputs[0].bytes, [-7_i8, -13, 90, -128].map(|v| v as u8));
     }
 }
@@ -195,10 +148,7 @@ fn a_model_without_signature_goes_by_tensor_names() {
     let Some(library) = library() else { return };
     let mut session = session(&library, "no_signature.tflite", Kernels::Xnnpack).unwrap();
     let (left, right) = (floats(&[5.0, 6.0, 7.0, 8.0]), floats(&[1.0, 1.0, 1.0, 9.0]));
-    let inputs = [
-        float_input("left", &[2, 2], &left),
-        float_input("right", &[2, 2], &right),
-    ];
+    let inputs = [float_input("left", &[2, 2], &left), float_input("right", &[2, 2], &right)];
     let outputs = session.run(&inputs).unwrap();
     assert_eq!(outputs[0].name, "difference");
     assert_eq!(to_floats(&outputs[0]), [4.0, 5.0, 6.0, -1.0]);
@@ -221,9 +171,7 @@ fn scalars_have_no_dims() {
     let Some(library) = library() else { return };
     for kernels in ALL_KERNELS {
         let mut session = session(&library, "scalar.tflite", kernels).unwrap();
-        let outputs = session
-            .run(&[float_input("x", &[], &floats(&[1.5]))])
-            .unwrap();
+        let outputs = session.run(&[float_input("x", &[], &floats(&[1.5]))]).unwrap();
         assert_eq!(outputs[0].dims, []);
         assert_eq!(to_floats(&outputs[0]), [3.0]);
     }
@@ -234,12 +182,7 @@ fn a_shape_that_depends_on_data_is_refused() {
     let Some(library) = library() else { return };
     let mut session = session(&library, "data_dependent.tflite", Kernels::Builtin).unwrap();
     let element_type = ElementType::Bool;
-    let mask = Input {
-        name: "mask",
-        element_type,
-        dims: &[2, 3],
-        bytes: &[1, 0, 0, 1, 1, 0],
-    };
+    let mask = Input { name: "mask", element_type, dims: &[2, 3], bytes: &[1, 0, 0, 1, 1, 0] };
     let error = session.run(&[mask]).unwrap_err();
     assert!(matches!(error, RuntimeError::Unsupported(_)), "{error}");
 }
@@ -249,73 +192,28 @@ fn inputs_that_do_not_fit_are_named() {
     let Some(library) = library() else { return };
     let mut session = session(&library, "no_signature.tflite", Kernels::Xnnpack).unwrap();
     let data = floats(&[0.0; 4]);
-    let (left, right) = (
-        float_input("left", &[2, 2], &data),
-        float_input("right", &[2, 2], &data),
-    );
+    let (left, right) = (float_input("left", &[2, 2], &data), float_input("right", &[2, 2], &data));
     let known = vec!["left".to_owned(), "right".to_owned()];
     let (given, expected) = (ElementType::Int32, ElementType::Float32);
     let cases: [(&[Input<'_>], &str, BadInput); 6] = [
-        (
-            &[
-                left,
-                Input {
-                    name: "rihgt",
-                    ..right
-                },
-            ],
-            "rihgt",
-            BadInput::UnknownName { known },
-        ),
+        (&[left, Input { name: "rihgt", ..right }], "rihgt", BadInput::UnknownName { known }),
         (&[left], "right", BadInput::Missing),
         (&[left, right, left], "left", BadInput::Repeated),
+        (&[left, Input { element_type: given, ..right }], "right", BadInput::ElementType { given, expected }),
         (
-            &[
-                left,
-                Input {
-                    element_type: given,
-                    ..right
-                },
-            ],
+            &[left, Input { bytes: &data[1..], ..right }],
             "right",
-            BadInput::ElementType { given, expected },
+            BadInput::Size { given: 15, expected: 16, dims: vec![2, 2] },
         ),
         (
-            &[
-                left,
-                Input {
-                    bytes: &data[1..],
-                    ..right
-                },
-            ],
+            &[left, Input { dims: &[usize::MAX, 2], ..right }],
             "right",
-            BadInput::Size {
-                given: 15,
-                expected: 16,
-                dims: vec![2, 2],
-            },
-        ),
-        (
-            &[
-                left,
-                Input {
-                    dims: &[usize::MAX, 2],
-                    ..right
-                },
-            ],
-            "right",
-            BadInput::Size {
-                given: 16,
-                expected: usize::MAX,
-                dims: vec![usize::MAX, 2],
-            },
+            BadInput::Size { given: 16, expected: usize::MAX, dims: vec![usize::MAX, 2] },
         ),
     ];
     for (inputs, expected_name, expected_reason) in cases {
         let error = session.run(inputs).unwrap_err();
-        let RuntimeError::BadInput { name, reason } = error else {
-            panic!("{error}")
-        };
+        let RuntimeError::BadInput { name, reason } = error else { panic!("{error}") };
         assert_eq!((name.as_str(), reason), (expected_name, expected_reason));
     }
     session.run(&[left, right]).unwrap();
@@ -323,10 +221,7 @@ fn inputs_that_do_not_fit_are_named() {
 
 /// LiteRT's own words about `model`, which it refuses in the call `expected`.
 fn refusal(library: &Library, model: Vec<u8>, kernels: Kernels, expected: &str) -> Option<String> {
-    let options = Options {
-        kernels,
-        ..Options::default()
-    };
+    let options = Options { kernels, ..Options::default() };
     match Session::new(library, model, &options).unwrap_err() {
         RuntimeError::Status { call, detail, .. } => {
             assert_eq!(call, expected);
@@ -348,17 +243,8 @@ fn what_the_interpreter_refuses_comes_with_its_reason() {
         }
     }
     let call = "LiteRtGetCompiledModelOutputTensorLayouts";
-    let detail = refusal(
-        &library,
-        model("wrong_reshape.tflite"),
-        Kernels::Builtin,
-        call,
-    )
-    .unwrap();
-    assert!(
-        detail.contains("(6 != 8)") && detail.contains("RESHAPE"),
-        "{detail}"
-    );
+    let detail = refusal(&library, model("wrong_reshape.tflite"), Kernels::Builtin, call).unwrap();
+    assert!(detail.contains("(6 != 8)") && detail.contains("RESHAPE"), "{detail}");
 }
 
 #[test]
@@ -369,12 +255,7 @@ fn what_is_no_model_is_refused() {
     for length in (0..whole.len()).step_by(97) {
         refusal(&library, whole[..length].to_vec(), Kernels::Xnnpack, call);
     }
-    refusal(
-        &library,
-        b"not a model, but long enough for a header".to_vec(),
-        Kernels::Xnnpack,
-        call,
-    );
+    refusal(&library, b"not a model, but long enough for a header".to_vec(), Kernels::Xnnpack, call);
 }
 
 #[test]
@@ -384,9 +265,7 @@ fn the_bytes_of_a_model_may_lie_at_any_address() {
     shifted.extend(model("dynamic_batch.tflite"));
     let bytes = Bytes::from(shifted).slice(3..);
     let mut session = Session::new(&library, bytes, &Options::default()).unwrap();
-    let outputs = session
-        .run(&[float_input("rows", &[1, 4], &floats(&[1.0; 4]))])
-        .unwrap();
+    let outputs = session.run(&[float_input("rows", &[1, 4], &floats(&[1.0; 4]))]).unwrap();
     assert_eq!(to_floats(&outputs[0]), [6.0, 32.0, 58.0]);
 }
 
@@ -395,44 +274,30 @@ fn sessions_work_on_several_threads() {
     let Some(library) = library() else { return };
     let workers: Vec<_> = (1..=4)
         .map(|batch| {
-            let options = Options {
-                threads: batch,
-                ..Options::default()
-            };
-            let mut session =
-                Session::new(&library, model("dynamic_batch.tflite"), &options).unwrap();
+            let options = Options { threads: batch, ..Options::default() };
+            let mut session = Session::new(&library, model("dynamic_batch.tflite"), &options).unwrap();
             let library = library.clone();
             thread::spawn(move || {
                 let rows = floats(&[1.0, 2.0, 0.0, -1.0].repeat(batch));
-                let input = float_input("rows", &[batch, 4], &rows);
+                let dims = [batch, 4];
+                let input = float_input("rows", &dims, &rows);
                 for _ in 0..20 {
                     let outputs = session.run(&[input]).unwrap();
                     assert_eq!(to_floats(&outputs[0]), [-1.0, 17.0, 35.0].repeat(batch));
-                    session =
-                        Session::new(&library, model("dynamic_batch.tflite"), &options).unwrap();
+                    session = Session::new(&library, model("dynamic_batch.tflite"), &options).unwrap();
                 }
             })
         })
         .collect();
-    workers
-        .into_iter()
-        .for_each(|worker| worker.join().unwrap());
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
 }
 
 #[test]
 fn a_library_that_is_not_there_is_not_found() {
     let error = Library::find(Some(Path::new("/nowhere/libLiteRt.so"))).unwrap_err();
-    assert!(
-        matches!(&error, RuntimeError::NotFound { tried } if tried.len() == 1),
-        "{error}"
-    );
+    assert!(matches!(&error, RuntimeError::NotFound { tried } if tried.len() == 1), "{error}");
     let text = error.to_string();
-    for way in [
-        "/nowhere/libLiteRt.so",
-        "pip install ai-edge-litert",
-        "--runtime",
-        "LITESMITH_LITERT",
-    ] {
+    for way in ["/nowhere/libLiteRt.so", "pip install ai-edge-litert", "--runtime", "LITESMITH_LITERT"] {
         assert!(text.contains(way), "{text}");
     }
 }
@@ -442,10 +307,7 @@ fn a_file_that_is_no_library_does_not_load() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "not a library").unwrap();
     let error = Library::find(Some(file.path())).unwrap_err();
-    assert!(
-        matches!(&error, RuntimeError::Load { path, .. } if path == file.path()),
-        "{error}"
-    );
+    assert!(matches!(&error, RuntimeError::Load { path, .. } if path == file.path()), "{error}");
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -453,8 +315,5 @@ fn a_file_that_is_no_library_does_not_load() {
 fn a_library_that_is_not_litert_does_not_load() {
     let error = Library::open(Path::new("libc.so.6")).unwrap_err();
     assert!(matches!(error, RuntimeError::Load { .. }), "{error}");
-    assert!(
-        error.to_string().contains("none of LiteRT's functions"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("none of LiteRT's functions"), "{error}");
 }

@@ -1,8 +1,8 @@
 //! Appends nodes to a graph: types are inferred, and what depends on constants alone is computed at once.
 
 use super::{
-    Activation, Binary, Compare, Graph, InferError, Node, Op, OriginId, Precision, Reduce, Type,
-    Unary, Value, ValueId, infer,
+    Activation, Binary, Compare, Graph, InferError, Node, Op, OriginId, Precision, Reduce, Type, Unary, Value, ValueId,
+    infer,
 };
 use crate::tensor::{DType, Element, Perm, Tensor};
 
@@ -11,12 +11,7 @@ use crate::tensor::{DType, Element, Perm, Tensor};
 pub trait Evaluate: Sync {
     /// Results of `op` on constant operands, one for each of `outputs`; `None` where it can't be computed here, which
     /// leaves the node in the graph.
-    fn evaluate(
-        &self,
-        op: &Op,
-        inputs: &[Option<&Tensor>],
-        outputs: &[Type],
-    ) -> Option<Vec<Tensor>>;
+    fn evaluate(&self, op: &Op, inputs: &[Option<&Tensor>], outputs: &[Type]) -> Option<Vec<Tensor>>;
 }
 
 /// Folds nothing.
@@ -44,13 +39,7 @@ pub struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub fn new(graph: &'a mut Graph, evaluate: &'a dyn Evaluate) -> Builder<'a> {
-        Builder {
-            graph,
-            evaluate,
-            origin: None,
-            scope: String::new(),
-            precision: Precision::Any,
-        }
+        Builder { graph, evaluate, origin: None, scope: String::new(), precision: Precision::Any }
     }
 
     /// What is emitted from here on comes from `origin`, and its values are named after `scope`.
@@ -73,10 +62,7 @@ impl<'a> Builder<'a> {
         let types = infer(self.graph, &op, inputs)?;
         if let Some(tensors) = self.fold(&op, inputs, &types) {
             let name = self.name_for(&op);
-            return Ok(tensors
-                .into_iter()
-                .map(|t| self.graph.add_constant(name.clone(), t))
-                .collect());
+            return Ok(tensors.into_iter().map(|t| self.graph.add_constant(name.clone(), t)).collect());
         }
         Ok(self.push(op, inputs.to_vec(), types))
     }
@@ -86,33 +72,16 @@ impl<'a> Builder<'a> {
         let name = self.name_for(&op);
         let mut outputs = Vec::with_capacity(types.len());
         for ty in types {
-            let value = Value {
-                name: name.clone(),
-                ty,
-                data: None,
-                quant: None,
-                variable: false,
-            };
+            let value = Value { name: name.clone(), ty, data: None, quant: None, variable: false };
             outputs.push(self.graph.add_value(value));
         }
         let (origin, precision) = (self.origin, self.precision);
-        self.graph.nodes.push(Node {
-            op,
-            inputs,
-            outputs: outputs.clone(),
-            origin,
-            precision,
-        });
+        self.graph.nodes.push(Node { op, inputs, outputs: outputs.clone(), origin, precision });
         outputs
     }
 
     /// Appends a node of one result of a known type, even where it could be folded.
-    pub(super) fn append(
-        &mut self,
-        op: Op,
-        inputs: Vec<Option<ValueId>>,
-        ty: Type,
-    ) -> Result<ValueId, InferError> {
+    pub(super) fn append(&mut self, op: Op, inputs: Vec<Option<ValueId>>, ty: Type) -> Result<ValueId, InferError> {
         Ok(self.push(op, inputs, vec![ty])[0])
     }
 
@@ -127,11 +96,7 @@ impl<'a> Builder<'a> {
 
     fn name_for(&self, op: &Op) -> String {
         let op = op.name().to_ascii_lowercase();
-        if self.scope.is_empty() {
-            op
-        } else {
-            format!("{}/{op}", self.scope)
-        }
+        if self.scope.is_empty() { op } else { format!("{}/{op}", self.scope) }
     }
 
     fn fold(&self, op: &Op, inputs: &[Option<ValueId>], types: &[Type]) -> Option<Vec<Tensor>> {
@@ -161,22 +126,14 @@ impl<'a> Builder<'a> {
                 .iter()
                 .zip(types)
                 .all(|(t, ty)| t.dtype() == ty.dtype && Type::of(t).shape.agrees_with(&ty.shape));
-        debug_assert!(
-            as_inferred,
-            "{} folded to {tensors:?}, inferred {types:?}",
-            op.name()
-        );
+        debug_assert!(as_inferred, "{} folded to {tensors:?}, inferred {types:?}", op.name());
         as_inferred.then_some(tensors)
     }
 
     // Constants.
 
     pub fn constant(&mut self, data: Tensor) -> ValueId {
-        let name = if self.scope.is_empty() {
-            "const".to_string()
-        } else {
-            format!("{}/const", self.scope)
-        };
+        let name = if self.scope.is_empty() { "const".to_string() } else { format!("{}/const", self.scope) };
         self.graph.add_constant(name, data)
     }
 
@@ -191,8 +148,7 @@ impl<'a> Builder<'a> {
     /// Where a number does not fit.
     pub fn ints<T: Copy + TryInto<i32>>(&mut self, values: &[T]) -> Result<ValueId, InferError> {
         let ints: Result<Vec<i32>, _> = values.iter().map(|&v| v.try_into()).collect();
-        let ints =
-            ints.map_err(|_| InferError::new("an axis, extent or index does not fit in 32 bits"))?;
+        let ints = ints.map_err(|_| InferError::new("an axis, extent or index does not fit in 32 bits"))?;
         Ok(self.constant(Tensor::vector(ints)))
     }
 
@@ -237,31 +193,17 @@ impl<'a> Builder<'a> {
         self.binary(Binary::Div, a, b)
     }
 
-    pub fn compare(
-        &mut self,
-        kind: Compare,
-        a: ValueId,
-        b: ValueId,
-    ) -> Result<ValueId, InferError> {
+    pub fn compare(&mut self, kind: Compare, a: ValueId, b: ValueId) -> Result<ValueId, InferError> {
         self.one(Op::Compare(kind), &[a, b])
     }
 
-    pub fn select(
-        &mut self,
-        condition: ValueId,
-        a: ValueId,
-        b: ValueId,
-    ) -> Result<ValueId, InferError> {
+    pub fn select(&mut self, condition: ValueId, a: ValueId, b: ValueId) -> Result<ValueId, InferError> {
         self.one(Op::Select, &[condition, a, b])
     }
 
     /// No node where the type is right already.
     pub fn cast(&mut self, x: ValueId, to: DType) -> Result<ValueId, InferError> {
-        if self.graph.dtype(x) == to {
-            Ok(x)
-        } else {
-            self.one(Op::Cast { to }, &[x])
-        }
+        if self.graph.dtype(x) == to { Ok(x) } else { self.one(Op::Cast { to }, &[x]) }
     }
 
     /// No node for the identity.
@@ -276,22 +218,14 @@ impl<'a> Builder<'a> {
     /// `dims` may hold one -1. No node where the shape is that already.
     pub fn reshape(&mut self, x: ValueId, dims: &[i64]) -> Result<ValueId, InferError> {
         let same = self.graph.shape(x).as_fixed();
-        if same.is_some_and(|s| {
-            s.len() == dims.len() && s.iter().zip(dims).all(|(&a, &b)| a as i64 == b)
-        }) {
+        if same.is_some_and(|s| s.len() == dims.len() && s.iter().zip(dims).all(|(&a, &b)| a as i64 == b)) {
             return Ok(x);
         }
         let dims = self.ints(dims)?;
         self.one(Op::Reshape, &[x, dims])
     }
 
-    pub fn reduce(
-        &mut self,
-        kind: Reduce,
-        x: ValueId,
-        axes: &[usize],
-        keep_dims: bool,
-    ) -> Result<ValueId, InferError> {
+    pub fn reduce(&mut self, kind: Reduce, x: ValueId, axes: &[usize], keep_dims: bool) -> Result<ValueId, InferError> {
         let axes = self.ints(axes)?;
         self.one(Op::Reduce { kind, keep_dims }, &[x, axes])
     }
@@ -310,12 +244,7 @@ impl<'a> Builder<'a> {
     }
 
     /// `PADV2` with a given scalar. No node where nothing is padded.
-    pub fn pad_with(
-        &mut self,
-        x: ValueId,
-        pads: &[(usize, usize)],
-        value: ValueId,
-    ) -> Result<ValueId, InferError> {
+    pub fn pad_with(&mut self, x: ValueId, pads: &[(usize, usize)], value: ValueId) -> Result<ValueId, InferError> {
         match self.paddings(pads)? {
             Some(paddings) => self.one(Op::PadV2, &[x, paddings, value]),
             None => Ok(x),
@@ -326,42 +255,20 @@ impl<'a> Builder<'a> {
         if pads.iter().all(|&pad| pad == (0, 0)) {
             return Ok(None);
         }
-        let flat: Result<Vec<i32>, _> = pads
-            .iter()
-            .flat_map(|&(b, a)| [b, a])
-            .map(i32::try_from)
-            .collect();
+        let flat: Result<Vec<i32>, _> = pads.iter().flat_map(|&(b, a)| [b, a]).map(i32::try_from).collect();
         let flat = flat.map_err(|_| InferError::new("padding does not fit in 32 bits"))?;
-        Ok(Some(
-            self.constant(Tensor::from_vec(&[pads.len(), 2], flat)),
-        ))
+        Ok(Some(self.constant(Tensor::from_vec(&[pads.len(), 2], flat))))
     }
 
     /// `SLICE` of `size` elements from `begin`; a size of -1 reaches to the end.
-    pub fn slice(
-        &mut self,
-        x: ValueId,
-        begin: &[i64],
-        size: &[i64],
-    ) -> Result<ValueId, InferError> {
+    pub fn slice(&mut self, x: ValueId, begin: &[i64], size: &[i64]) -> Result<ValueId, InferError> {
         let (begin, size) = (self.ints(begin)?, self.ints(size)?);
         self.one(Op::Slice, &[x, begin, size])
     }
 
-    pub fn gather(
-        &mut self,
-        x: ValueId,
-        indices: ValueId,
-        axis: usize,
-    ) -> Result<ValueId, InferError> {
+    pub fn gather(&mut self, x: ValueId, indices: ValueId, axis: usize) -> Result<ValueId, InferError> {
         let axis = i32::try_from(axis).map_err(|_| InferError::new("axis past 32 bits"))?;
-        self.one(
-            Op::Gather {
-                axis,
-                batch_dims: 0,
-            },
-            &[x, indices],
-        )
+        self.one(Op::Gather { axis, batch_dims: 0 }, &[x, indices])
     }
 }
 
@@ -372,9 +279,5 @@ pub trait Execute: Sync {
     ///
     /// # Errors
     /// A sentence that says what could not be run.
-    fn execute(
-        &self,
-        inputs: &[Tensor],
-        visit: &mut dyn FnMut(ValueId, &Tensor),
-    ) -> Result<(), String>;
+    fn execute(&self, inputs: &[Tensor], visit: &mut dyn FnMut(ValueId, &Tensor)) -> Result<(), String>;
 }

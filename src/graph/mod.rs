@@ -52,29 +52,19 @@ pub enum Quant {
         axis: usize,
     },
     /// One scale for each run of `block_size` elements along the last axis; the scales are a `FLOAT16` value.
-    Blockwise {
-        scales: ValueId,
-        zero_points: Option<ValueId>,
-        block_size: usize,
-    },
+    Blockwise { scales: ValueId, zero_points: Option<ValueId>, block_size: usize },
 }
 
 impl Quant {
     /// One scale and zero point for the whole tensor.
     pub fn per_tensor(scale: f32, zero_point: i64) -> Quant {
-        Quant::Affine {
-            scale: vec![scale],
-            zero_point: vec![zero_point],
-            axis: 0,
-        }
+        Quant::Affine { scale: vec![scale], zero_point: vec![zero_point], axis: 0 }
     }
 
     /// Scale and zero point where there is exactly one pair.
     pub fn as_per_tensor(&self) -> Option<(f32, i64)> {
         match self {
-            Quant::Affine {
-                scale, zero_point, ..
-            } => match (scale.as_slice(), zero_point.as_slice()) {
+            Quant::Affine { scale, zero_point, .. } => match (scale.as_slice(), zero_point.as_slice()) {
                 ([scale], [zero_point]) => Some((*scale, *zero_point)),
                 _ => None,
             },
@@ -137,10 +127,7 @@ pub struct Graph {
 
 impl Graph {
     pub fn new(name: impl Into<String>) -> Graph {
-        Graph {
-            name: name.into(),
-            ..Graph::default()
-        }
+        Graph { name: name.into(), ..Graph::default() }
     }
 
     pub fn value(&self, id: ValueId) -> &Value {
@@ -175,9 +162,7 @@ impl Graph {
         // A large tensor is seldom a splat: look at the first elements before converting them all.
         let values = tensor.to_f64s().ok()?;
         let (first, rest) = values.split_first()?;
-        rest.iter()
-            .all(|x| x.to_bits() == first.to_bits())
-            .then_some(*first)
+        rest.iter().all(|x| x.to_bits() == first.to_bits()).then_some(*first)
     }
 
     pub fn add_value(&mut self, value: Value) -> ValueId {
@@ -187,29 +172,14 @@ impl Graph {
     }
 
     pub fn add_input(&mut self, name: impl Into<String>, ty: Type) -> ValueId {
-        let id = self.add_value(Value {
-            name: name.into(),
-            ty,
-            data: None,
-            quant: None,
-            variable: false,
-        });
+        let id = self.add_value(Value { name: name.into(), ty, data: None, quant: None, variable: false });
         self.inputs.push(id);
         id
     }
 
     pub fn add_constant(&mut self, name: impl Into<String>, data: Tensor) -> ValueId {
-        let ty = Type {
-            dtype: data.dtype(),
-            shape: Shape::fixed(data.shape()),
-        };
-        self.add_value(Value {
-            name: name.into(),
-            ty,
-            data: Some(data),
-            quant: None,
-            variable: false,
-        })
+        let ty = Type { dtype: data.dtype(), shape: Shape::fixed(data.shape()) };
+        self.add_value(Value { name: name.into(), ty, data: Some(data), quant: None, variable: false })
     }
 
     pub fn add_origin(&mut self, origin: Origin) -> OriginId {
@@ -223,10 +193,7 @@ impl Graph {
     /// For each value, how often it is used: as an operand, or as an output of the graph.
     pub fn use_counts(&self) -> Vec<u32> {
         let mut counts = vec![0; self.values.len()];
-        let operands = self
-            .nodes
-            .iter()
-            .flat_map(|node| node.inputs.iter().flatten());
+        let operands = self.nodes.iter().flat_map(|node| node.inputs.iter().flatten());
         for id in operands.chain(&self.outputs) {
             counts[id.0 as usize] += 1;
         }
@@ -274,24 +241,14 @@ pub struct Model {
 impl Model {
     /// A model of one graph, with the signature `serving_default` over its inputs and outputs.
     pub fn single(graph: Graph) -> Model {
-        let ports = |ids: &[ValueId]| {
-            ids.iter()
-                .map(|&value| Port {
-                    name: graph.value(value).name.clone(),
-                    value,
-                })
-                .collect()
-        };
+        let ports =
+            |ids: &[ValueId]| ids.iter().map(|&value| Port { name: graph.value(value).name.clone(), value }).collect();
         let signature = Signature {
             key: "serving_default".into(),
             graph: 0,
             inputs: ports(&graph.inputs),
             outputs: ports(&graph.outputs),
         };
-        Model {
-            signatures: vec![signature],
-            graphs: vec![graph],
-            ..Model::default()
-        }
+        Model { signatures: vec![signature], graphs: vec![graph], ..Model::default() }
     }
 }

@@ -189,72 +189,30 @@ pub enum Op {
     /// `x`; over the last axis.
     L2Normalization,
     /// `x [N,H,W,C]`; `alpha` is not divided by the window.
-    LocalResponseNormalization {
-        radius: usize,
-        bias: f32,
-        alpha: f32,
-        beta: f32,
-    },
+    LocalResponseNormalization { radius: usize, bias: f32, alpha: f32, beta: f32 },
 
     /// `x [N,H,W,C], filter [O,kh,kw,C/groups], bias [O]`; the number of groups follows from the shapes.
-    Conv2d {
-        window: Window2d,
-        activation: Activation,
-    },
+    Conv2d { window: Window2d, activation: Activation },
     /// `x [N,H,W,C], filter [1,kh,kw,C*m], bias [C*m]`
-    DepthwiseConv2d {
-        window: Window2d,
-        multiplier: usize,
-        activation: Activation,
-    },
+    DepthwiseConv2d { window: Window2d, multiplier: usize, activation: Activation },
     /// `output_shape, filter [O,kh,kw,I], x [N,H,W,I], bias? [O]`
-    TransposeConv {
-        padding: Padding,
-        stride: [usize; 2],
-        activation: Activation,
-    },
+    TransposeConv { padding: Padding, stride: [usize; 2], activation: Activation },
     /// `x [N,D,H,W,C], filter [kd,kh,kw,I,O], bias? [O]`
-    Conv3d {
-        window: Window3d,
-        activation: Activation,
-    },
+    Conv3d { window: Window3d, activation: Activation },
     /// `output_shape, filter [kd,kh,kw,O,I], x [N,D,H,W,I], bias? [O]`
-    Conv3dTranspose {
-        window: Window3d,
-        activation: Activation,
-    },
+    Conv3dTranspose { window: Window3d, activation: Activation },
     /// `x [..,K], weights [N,K], bias? [N]`
-    FullyConnected {
-        keep_num_dims: bool,
-        asymmetric_inputs: bool,
-        activation: Activation,
-    },
+    FullyConnected { keep_num_dims: bool, asymmetric_inputs: bool, activation: Activation },
     /// `a [..,M,K], b [..,K,N]`, either with its last two axes swapped.
-    BatchMatMul {
-        adj_x: bool,
-        adj_y: bool,
-        asymmetric_inputs: bool,
-    },
+    BatchMatMul { adj_x: bool, adj_y: bool, asymmetric_inputs: bool },
     /// `ids [n], table [rows, ..]`
     EmbeddingLookup,
     /// `x [N,H,W,C]`
-    Pool2d {
-        kind: Pool,
-        padding: Padding,
-        stride: [usize; 2],
-        filter: [usize; 2],
-        activation: Activation,
-    },
+    Pool2d { kind: Pool, padding: Padding, stride: [usize; 2], filter: [usize; 2], activation: Activation },
     /// `x [N,H,W,C], size [2]`
-    ResizeBilinear {
-        align_corners: bool,
-        half_pixel_centers: bool,
-    },
+    ResizeBilinear { align_corners: bool, half_pixel_centers: bool },
     /// `x [N,H,W,C], size [2]`
-    ResizeNearest {
-        align_corners: bool,
-        half_pixel_centers: bool,
-    },
+    ResizeNearest { align_corners: bool, half_pixel_centers: bool },
     /// `x [N,H,W,C]`; depth is split as (block row, block column, channel).
     DepthToSpace { block: usize },
     /// `x [N,H,W,C]`
@@ -357,13 +315,8 @@ impl Op {
             Op::FullyConnected { .. } => "FULLY_CONNECTED",
             Op::BatchMatMul { .. } => "BATCH_MATMUL",
             Op::EmbeddingLookup => "EMBEDDING_LOOKUP",
-            Op::Pool2d {
-                kind: Pool::Average,
-                ..
-            } => "AVERAGE_POOL_2D",
-            Op::Pool2d {
-                kind: Pool::Max, ..
-            } => "MAX_POOL_2D",
+            Op::Pool2d { kind: Pool::Average, .. } => "AVERAGE_POOL_2D",
+            Op::Pool2d { kind: Pool::Max, .. } => "MAX_POOL_2D",
             Op::Pool2d { kind: Pool::L2, .. } => "L2_POOL_2D",
             Op::ResizeBilinear { .. } => "RESIZE_BILINEAR",
             Op::ResizeNearest { .. } => "RESIZE_NEAREST_NEIGHBOR",

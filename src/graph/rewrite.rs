@@ -31,11 +31,7 @@ impl Cx<'_> {
 
     /// The node that makes `value`, where nothing but the node looked at needs it: it may be absorbed.
     pub fn sole_producer(&self, value: ValueId) -> Option<&Node> {
-        if self.uses(value) == 1 {
-            self.producer(value)
-        } else {
-            None
-        }
+        if self.uses(value) == 1 { self.producer(value) } else { None }
     }
 
     /// Writes down who makes the results of the nodes from `from` on, and whom they use.
@@ -65,11 +61,7 @@ pub fn rewrite(
     // Where a value went, for results of replaced nodes.
     let mut moved: Vec<Option<ValueId>> = vec![None; graph.values.len()];
     let mut replaced = 0;
-    let mut cx = Cx {
-        producer: vec![None; graph.values.len()],
-        uses,
-        b: Builder::new(graph, evaluate),
-    };
+    let mut cx = Cx { producer: vec![None; graph.values.len()], uses, b: Builder::new(graph, evaluate) };
     for mut node in nodes {
         for input in node.inputs.iter_mut().flatten() {
             if let Some(to) = moved[input.0 as usize] {
@@ -77,11 +69,7 @@ pub fn rewrite(
             }
         }
         let written = cx.b.graph.nodes.len();
-        let scope = node
-            .outputs
-            .first()
-            .map(|&id| cx.b.graph.value(id).name.clone())
-            .unwrap_or_default();
+        let scope = node.outputs.first().map(|&id| cx.b.graph.value(id).name.clone()).unwrap_or_default();
         cx.b.set_origin(node.origin, &scope);
         cx.b.set_precision(node.precision);
         match replace(&mut cx, &node)? {
@@ -99,11 +87,7 @@ pub fn rewrite(
                     cx.uses.resize(cx.b.graph.values.len(), 0);
                     cx.uses[new.0 as usize] += cx.uses[old.0 as usize];
                     let is_output = cx.b.graph.outputs.contains(&old);
-                    let new = if is_output {
-                        take_over_name(&mut cx.b, old, new)?
-                    } else {
-                        new
-                    };
+                    let new = if is_output { take_over_name(&mut cx.b, old, new)? } else { new };
                     moved[old.0 as usize] = Some(new);
                 }
             }
@@ -123,9 +107,7 @@ pub fn rewrite(
 /// Makes `new` the output that `old` was: it takes the name, or a copy of it does where `new` has a name to keep (an input, a
 /// constant, another output).
 fn take_over_name(b: &mut Builder<'_>, old: ValueId, new: ValueId) -> Result<ValueId, InferError> {
-    let keeps_name = b.graph.inputs.contains(&new)
-        || b.graph.outputs.contains(&new)
-        || b.graph.constant(new).is_some();
+    let keeps_name = b.graph.inputs.contains(&new) || b.graph.outputs.contains(&new) || b.graph.constant(new).is_some();
     let value = if keeps_name { copy_of(b, new)? } else { new };
     let name = std::mem::take(&mut b.graph.value_mut(old).name);
     b.graph.value_mut(value).name = name;
@@ -161,7 +143,7 @@ impl Builder<'_> {
     }
 }
 
-/// Removes nodes none of whose results is needed.
+/// Removes nodes none of whose results is needed, and the data of constants that no node uses.
 pub fn remove_dead(graph: &mut Graph) {
     let mut needed = vec![false; graph.values.len()];
     for output in &graph.outputs {
@@ -182,6 +164,12 @@ pub fn remove_dead(graph: &mut Graph) {
         index += 1;
         keep[index - 1]
     });
+    // Data that nothing uses any more would stay in memory until the file is written.
+    for (value, needed) in graph.values.iter_mut().zip(&needed) {
+        if !needed {
+            value.data = None;
+        }
+    }
 }
 
 /// Operators that are only carried may assign variables or call into other graphs.
@@ -213,11 +201,7 @@ mod tests {
             let (Op::Unary(Unary::Neg), Some(x)) = (&node.op, node.input(0)) else {
                 return Ok(None);
             };
-            Ok(cx
-                .producer(x)
-                .filter(|p| p.op == Op::Unary(Unary::Neg))
-                .and_then(|p| p.input(0))
-                .map(|x| vec![x]))
+            Ok(cx.producer(x).filter(|p| p.op == Op::Unary(Unary::Neg)).and_then(|p| p.input(0)).map(|x| vec![x]))
         })
         .unwrap()
     }
@@ -234,11 +218,7 @@ mod tests {
     fn an_input_is_never_an_output_under_another_name() {
         let mut graph = chain(&[Unary::Neg, Unary::Neg]);
         drop_double_negation(&mut graph);
-        assert_eq!(
-            graph.nodes.len(),
-            1,
-            "a copy stands between input and output"
-        );
+        assert_eq!(graph.nodes.len(), 1, "a copy stands between input and output");
         assert_eq!(graph.value(graph.inputs[0]).name, "x");
         assert_eq!(graph.value(graph.outputs[0]).name, "y");
     }

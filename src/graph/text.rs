@@ -44,12 +44,7 @@ impl fmt::Display for Graph {
             writeln!(f, ") {:?}", node.op)?;
         }
         for &output in &self.outputs {
-            writeln!(
-                f,
-                "  output {} {:?}",
-                Operand(self, output),
-                self.value(output).name
-            )?;
+            writeln!(f, "  output {} {:?}", Operand(self, output), self.value(output).name)?;
         }
         Ok(())
     }

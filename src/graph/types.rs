@@ -47,12 +47,7 @@ impl Shape {
 
     /// True where the two can be one and the same at run time.
     pub fn agrees_with(&self, other: &Shape) -> bool {
-        self.rank() == other.rank()
-            && self
-                .0
-                .iter()
-                .zip(&other.0)
-                .all(|(a, b)| a.is_none() || b.is_none() || a == b)
+        self.rank() == other.rank() && self.0.iter().zip(&other.0).all(|(a, b)| a.is_none() || b.is_none() || a == b)
     }
 }
 
@@ -91,10 +86,7 @@ impl Type {
     }
 
     pub fn of(tensor: &Tensor) -> Type {
-        Type {
-            dtype: tensor.dtype(),
-            shape: Shape::fixed(tensor.shape()),
-        }
+        Type { dtype: tensor.dtype(), shape: Shape::fixed(tensor.shape()) }
     }
 }
 

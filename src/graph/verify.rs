@@ -26,24 +26,14 @@ impl fmt::Display for Violation {
 pub fn verify(model: &Model) -> Vec<Violation> {
     let mut found = Vec::new();
     for graph in &model.graphs {
-        Checker {
-            graph,
-            found: &mut found,
-        }
-        .check();
+        Checker { graph, found: &mut found }.check();
     }
     for signature in &model.signatures {
         let ports = signature.inputs.iter().chain(&signature.outputs);
-        let fits = model
-            .graphs
-            .get(signature.graph)
-            .is_some_and(|g| ports.clone().all(|p| in_range(g, p.value)));
+        let fits = model.graphs.get(signature.graph).is_some_and(|g| ports.clone().all(|p| in_range(g, p.value)));
         if !fits {
             let place = format!("signature {:?}", signature.key);
-            found.push(Violation {
-                place,
-                what: "names a graph or value that does not exist".into(),
-            });
+            found.push(Violation { place, what: "names a graph or value that does not exist".into() });
         }
     }
     found
@@ -60,23 +50,13 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn report(&mut self, place: String, what: impl Into<String>) {
-        self.found.push(Violation {
-            place,
-            what: what.into(),
-        });
+        self.found.push(Violation { place, what: what.into() });
     }
 
     fn check(&mut self) {
         let graph = self.graph;
-        let ids = graph
-            .nodes
-            .iter()
-            .flat_map(|n| n.inputs.iter().flatten().chain(&n.outputs));
-        if let Some(bad) = ids
-            .chain(&graph.inputs)
-            .chain(&graph.outputs)
-            .find(|id| !in_range(graph, **id))
-        {
+        let ids = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.outputs));
+        if let Some(bad) = ids.chain(&graph.inputs).chain(&graph.outputs).find(|id| !in_range(graph, **id)) {
             // Nothing below can be looked up safely.
             return self.report(format!("value {}", bad.0), "does not exist");
         }
@@ -89,11 +69,7 @@ impl Checker<'_> {
                 self.check_quant(place(), quant, i);
             }
         }
-        let mut defined: Vec<bool> = graph
-            .values
-            .iter()
-            .map(|v| v.data.is_some() || v.variable)
-            .collect();
+        let mut defined: Vec<bool> = graph.values.iter().map(|v| v.data.is_some() || v.variable).collect();
         for input in &graph.inputs {
             defined[input.0 as usize] = true;
         }
@@ -102,28 +78,15 @@ impl Checker<'_> {
         }
         for output in &graph.outputs {
             if !defined[output.0 as usize] {
-                self.report(
-                    format!("output {:?}", graph.value(*output).name),
-                    "is made by no node",
-                );
+                self.report(format!("output {:?}", graph.value(*output).name), "is made by no node");
             }
         }
     }
 
     fn check_data(&mut self, place: String, data: &Tensor, i: usize) {
         let value = &self.graph.values[i];
-        if data.dtype() != value.ty.dtype
-            || value.ty.shape.as_fixed().as_deref() != Some(data.shape())
-        {
-            self.report(
-                place,
-                format!(
-                    "has data {}{:?} for type {}",
-                    data.dtype(),
-                    data.shape(),
-                    value.ty
-                ),
-            );
+        if data.dtype() != value.ty.dtype || value.ty.shape.as_fixed().as_deref() != Some(data.shape()) {
+            self.report(place, format!("has data {}{:?} for type {}", data.dtype(), data.shape(), value.ty));
         } else if value.variable {
             self.report(place, "is a variable and has data");
         }
@@ -131,39 +94,17 @@ impl Checker<'_> {
 
     fn check_quant(&mut self, place: String, quant: &Quant, i: usize) {
         let value = &self.graph.values[i];
-        let Quant::Affine {
-            scale,
-            zero_point,
-            axis,
-        } = quant
-        else {
+        let Quant::Affine { scale, zero_point, axis } = quant else {
             return;
         };
         if scale.is_empty() || scale.len() != zero_point.len() {
-            return self.report(
-                place,
-                format!(
-                    "has {} scales and {} zero points",
-                    scale.len(),
-                    zero_point.len()
-                ),
-            );
+            return self.report(place, format!("has {} scales and {} zero points", scale.len(), zero_point.len()));
         }
         if scale.len() > 1 && value.ty.shape.dim(*axis) != Some(scale.len()) {
-            return self.report(
-                place,
-                format!(
-                    "has {} scales along axis {axis} of {}",
-                    scale.len(),
-                    value.ty.shape
-                ),
-            );
+            return self.report(place, format!("has {} scales along axis {axis} of {}", scale.len(), value.ty.shape));
         }
         if let Some(bad) = scale.iter().find(|s| !(s.is_normal() && **s > 0.0)) {
-            self.report(
-                place,
-                format!("has a scale of {bad}, which interpreters crash on"),
-            );
+            self.report(place, format!("has a scale of {bad}, which interpreters crash on"));
         }
     }
 
@@ -173,19 +114,13 @@ impl Checker<'_> {
         for input in node.inputs.iter().flatten() {
             if !defined[input.0 as usize] {
                 let name = &graph.value(*input).name;
-                self.report(
-                    place.clone(),
-                    format!("uses {name:?} before it is computed"),
-                );
+                self.report(place.clone(), format!("uses {name:?} before it is computed"));
             }
         }
         for output in &node.outputs {
             if std::mem::replace(&mut defined[output.0 as usize], true) {
                 let name = &graph.value(*output).name;
-                self.report(
-                    place.clone(),
-                    format!("makes {name:?}, which is there already"),
-                );
+                self.report(place.clone(), format!("makes {name:?}, which is there already"));
             }
         }
         if matches!(node.op, Op::Opaque(_)) {
@@ -194,26 +129,15 @@ impl Checker<'_> {
         match infer(graph, &node.op, &node.inputs) {
             Err(e) => self.report(place, e.message),
             Ok(types) if types.len() != node.outputs.len() => {
-                self.report(
-                    place,
-                    format!(
-                        "has {} results instead of {}",
-                        node.outputs.len(),
-                        types.len()
-                    ),
-                );
+                self.report(place, format!("has {} results instead of {}", node.outputs.len(), types.len()));
             }
             Ok(types) => {
                 for (&output, ty) in node.outputs.iter().zip(&types) {
                     let value = graph.value(output);
                     let quantized = value.quant.is_some();
-                    let fits = value.ty.shape.agrees_with(&ty.shape)
-                        && (quantized || value.ty.dtype == ty.dtype);
+                    let fits = value.ty.shape.agrees_with(&ty.shape) && (quantized || value.ty.dtype == ty.dtype);
                     if !fits {
-                        self.report(
-                            place.clone(),
-                            format!("{:?} is {}, but should be {ty}", value.name, value.ty),
-                        );
+                        self.report(place.clone(), format!("{:?} is {}, but should be {ty}", value.name, value.ty));
                     }
                 }
             }

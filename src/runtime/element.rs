@@ -67,10 +67,7 @@ impl ElementType {
 
     /// The type that the schema's `TensorType` numbers `code`, or `None` for a number not known here.
     pub fn from_tensor_type(code: i8) -> Option<Self> {
-        TABLE
-            .iter()
-            .find(|row| row.0.tensor_type() == code)
-            .map(|row| row.0)
+        TABLE.iter().find(|row| row.0.tensor_type() == code).map(|row| row.0)
     }
 
     /// The `LiteRtElementType` code.
@@ -89,9 +86,7 @@ impl ElementType {
         let bits = self.row().2?;
         // Rounding up by parts: `count * bits` may overflow where the number of bytes does not.
         let (whole, rest) = (count / 8, count % 8);
-        whole
-            .checked_mul(bits)?
-            .checked_add((rest * bits).div_ceil(8))
+        whole.checked_mul(bits)?.checked_add((rest * bits).div_ceil(8))
     }
 
     fn row(self) -> &'static (ElementType, i32, Option<usize>) {
@@ -108,14 +103,8 @@ mod tests {
     fn table_is_in_order_and_codes_are_unique() {
         for (position, &(element_type, litert_code, _)) in TABLE.iter().enumerate() {
             assert_eq!(element_type as usize, position);
-            assert_eq!(
-                ElementType::from_litert_code(litert_code),
-                Some(element_type)
-            );
-            assert_eq!(
-                ElementType::from_tensor_type(position as i8),
-                Some(element_type)
-            );
+            assert_eq!(ElementType::from_litert_code(litert_code), Some(element_type));
+            assert_eq!(ElementType::from_tensor_type(position as i8), Some(element_type));
         }
         assert_eq!(ElementType::from_litert_code(0), None);
         assert_eq!(ElementType::from_tensor_type(-1), None);

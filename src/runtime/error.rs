@@ -26,11 +26,7 @@ pub enum RuntimeError {
 
     /// A LiteRT call refused. `detail` is LiteRT's own explanation, as far as it gave one.
     #[error("{call} returned {code} ({}){}", status_name(*code), detail_text(detail))]
-    Status {
-        call: &'static str,
-        code: i32,
-        detail: Option<String>,
-    },
+    Status { call: &'static str, code: i32, detail: Option<String> },
 
     /// The model has a tensor at its border that cannot be handed over as bytes.
     #[error("cannot run this model: {0}")]
@@ -54,24 +50,14 @@ pub enum BadInput {
     Repeated,
 
     #[error("element type is {given:?}, the model takes {expected:?}")]
-    ElementType {
-        given: ElementType,
-        expected: ElementType,
-    },
+    ElementType { given: ElementType, expected: ElementType },
 
     /// `expected` has -1 where any extent is accepted.
     #[error("dims are {given:?}, the model takes {expected:?}")]
-    Dims {
-        given: Vec<usize>,
-        expected: Vec<i32>,
-    },
+    Dims { given: Vec<usize>, expected: Vec<i32> },
 
     #[error("{given} bytes given, dims {dims:?} take {expected}")]
-    Size {
-        given: usize,
-        expected: usize,
-        dims: Vec<usize>,
-    },
+    Size { given: usize, expected: usize, dims: Vec<usize> },
 }
 
 fn list(items: &[String]) -> String {

@@ -12,18 +12,8 @@ use super::session::Options;
 /// `error` of loading `bytes`, with LiteRT's explanation added if it gives one.
 ///
 /// For as long as the second attempt takes, what other threads write to stderr ends up in the explanation.
-pub(super) fn explain(
-    api: &Api,
-    bytes: &[u8],
-    options: &Options,
-    error: RuntimeError,
-) -> RuntimeError {
-    let RuntimeError::Status {
-        call,
-        code,
-        detail: None,
-    } = error
-    else {
+pub(super) fn explain(api: &Api, bytes: &[u8], options: &Options, error: RuntimeError) -> RuntimeError {
+    let RuntimeError::Status { call, code, detail: None } = error else {
         return error;
     };
     let written = stderr_of(|| {
@@ -34,11 +24,7 @@ pub(super) fn explain(
         // The severity holds for the whole library, so another environment sets it back.
         drop(create_environment(api, ffi::LOG_NOTHING));
     });
-    RuntimeError::Status {
-        call,
-        code,
-        detail: written.and_then(|text| tidy(&text)),
-    }
+    RuntimeError::Status { call, code, detail: written.and_then(|text| tidy(&text)) }
 }
 
 /// LiteRT's messages on one line, without its log prefixes; `None` if they say nothing.
@@ -104,8 +90,7 @@ mod tests {
 
     #[test]
     fn tidy_keeps_the_message_alone() {
-        let messages =
-            "INFO: Created delegate.\nERROR: [error_reporter.cc:27] Didn't find op\n\n\nFailed.\n";
+        let messages = "INFO: Created delegate.\nERROR: [error_reporter.cc:27] Didn't find op\n\n\nFailed.\n";
         assert_eq!(tidy(messages).as_deref(), Some("Didn't find op; Failed."));
         assert_eq!(tidy("\nINFO: Created delegate.\n"), None);
         assert_eq!(tidy("a[0] is odd").as_deref(), Some("a[0] is odd"));

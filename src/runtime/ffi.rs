@@ -22,16 +22,7 @@ macro_rules! opaque {
         $(#[repr(C)] pub(super) struct $name { _private: [u8; 0] })*
     };
 }
-opaque!(
-    Environment,
-    Model,
-    Signature,
-    Tensor,
-    RawOptions,
-    OpaqueOptions,
-    CompiledModel,
-    TensorBuffer
-);
+opaque!(Environment, Model, Signature, Tensor, RawOptions, OpaqueOptions, CompiledModel, TensorBuffer);
 
 /// `LITERT_TENSOR_MAX_RANK`.
 pub(super) const MAX_RANK: usize = 8;
@@ -75,10 +66,7 @@ pub(super) struct RankedTensorType {
 impl RankedTensorType {
     /// `None` if the rank or a dim is over what the interface can say.
     pub(super) fn new(element_type: ElementType, dims: &[usize]) -> Option<Self> {
-        Some(Self {
-            element_type: element_type.litert_code(),
-            layout: Layout::new(dims)?,
-        })
+        Some(Self { element_type: element_type.litert_code(), layout: Layout::new(dims)? })
     }
 }
 
@@ -109,13 +97,7 @@ impl EnvironmentOption {
 
     fn integer(tag: c_int, integer: i64) -> Self {
         const ANY_INT: c_int = 2;
-        Self {
-            tag,
-            value: Any {
-                kind: ANY_INT,
-                integer,
-            },
-        }
+        Self { tag, value: Any { kind: ANY_INT, integer } }
     }
 }
 
@@ -154,24 +136,20 @@ pub(super) struct Api {
         unsafe extern "C" fn(*mut Environment, *const c_void, usize, *mut *mut Model) -> Status,
     pub(super) destroy_model: Destroy<Model>,
     pub(super) get_num_model_signatures: Count<Model>,
-    pub(super) get_model_signature:
-        unsafe extern "C" fn(*mut Model, usize, *mut *mut Signature) -> Status,
+    pub(super) get_model_signature: unsafe extern "C" fn(*mut Model, usize, *mut *mut Signature) -> Status,
     pub(super) get_num_signature_inputs: Count<Signature>,
     pub(super) get_signature_input_name: GetName<Signature>,
     pub(super) get_signature_input_tensor_by_index: GetTensor,
     pub(super) get_num_signature_outputs: Count<Signature>,
     pub(super) get_signature_output_name: GetName<Signature>,
     pub(super) get_signature_output_tensor_by_index: GetTensor,
-    pub(super) get_ranked_tensor_type:
-        unsafe extern "C" fn(*mut Tensor, *mut RankedTensorType) -> Status,
+    pub(super) get_ranked_tensor_type: unsafe extern "C" fn(*mut Tensor, *mut RankedTensorType) -> Status,
 
     pub(super) create_options: unsafe extern "C" fn(*mut *mut RawOptions) -> Status,
     pub(super) destroy_options: Destroy<RawOptions>,
-    pub(super) set_options_hardware_accelerators:
-        unsafe extern "C" fn(*mut RawOptions, c_int) -> Status,
+    pub(super) set_options_hardware_accelerators: unsafe extern "C" fn(*mut RawOptions, c_int) -> Status,
     /// Takes ownership of the opaque options.
-    pub(super) add_opaque_options:
-        unsafe extern "C" fn(*mut RawOptions, *mut OpaqueOptions) -> Status,
+    pub(super) add_opaque_options: unsafe extern "C" fn(*mut RawOptions, *mut OpaqueOptions) -> Status,
     pub(super) create_opaque_options: unsafe extern "C" fn(
         *const c_char,
         *mut c_void,
@@ -180,12 +158,8 @@ pub(super) struct Api {
     ) -> Status,
     pub(super) destroy_opaque_options: Destroy<OpaqueOptions>,
 
-    pub(super) create_compiled_model: unsafe extern "C" fn(
-        *mut Environment,
-        *mut Model,
-        *mut RawOptions,
-        *mut *mut CompiledModel,
-    ) -> Status,
+    pub(super) create_compiled_model:
+        unsafe extern "C" fn(*mut Environment, *mut Model, *mut RawOptions, *mut *mut CompiledModel) -> Status,
     pub(super) destroy_compiled_model: Destroy<CompiledModel>,
     pub(super) resize_input_tensor:
         unsafe extern "C" fn(*mut CompiledModel, usize, usize, *const c_int, usize) -> Status,
@@ -200,19 +174,12 @@ pub(super) struct Api {
         *const *mut TensorBuffer,
     ) -> Status,
     /// Gives a string made with the C library's `malloc`.
-    pub(super) get_error_messages:
-        unsafe extern "C" fn(*mut CompiledModel, *mut *mut c_char) -> Status,
+    pub(super) get_error_messages: unsafe extern "C" fn(*mut CompiledModel, *mut *mut c_char) -> Status,
 
-    pub(super) create_managed_tensor_buffer: unsafe extern "C" fn(
-        *mut Environment,
-        c_int,
-        *const RankedTensorType,
-        usize,
-        *mut *mut TensorBuffer,
-    ) -> Status,
+    pub(super) create_managed_tensor_buffer:
+        unsafe extern "C" fn(*mut Environment, c_int, *const RankedTensorType, usize, *mut *mut TensorBuffer) -> Status,
     pub(super) destroy_tensor_buffer: Destroy<TensorBuffer>,
-    pub(super) lock_tensor_buffer:
-        unsafe extern "C" fn(*mut TensorBuffer, *mut *mut c_void, c_int) -> Status,
+    pub(super) lock_tensor_buffer: unsafe extern "C" fn(*mut TensorBuffer, *mut *mut c_void, c_int) -> Status,
     pub(super) unlock_tensor_buffer: unsafe extern "C" fn(*mut TensorBuffer) -> Status,
 }
 
@@ -225,9 +192,7 @@ pub(super) unsafe fn text(text: *const c_char) -> String {
         return String::new();
     }
     // SAFETY: the caller vouches for it.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 /// Frees what LiteRT made with its `malloc`. Where LiteRT may have a heap of its own, a lost message is better
@@ -271,33 +236,21 @@ impl Api {
                 get_model_signature: symbol(library, c"LiteRtGetModelSignature")?,
                 get_num_signature_inputs: symbol(library, c"LiteRtGetNumSignatureInputs")?,
                 get_signature_input_name: symbol(library, c"LiteRtGetSignatureInputName")?,
-                get_signature_input_tensor_by_index: symbol(
-                    library,
-                    c"LiteRtGetSignatureInputTensorByIndex",
-                )?,
+                get_signature_input_tensor_by_index: symbol(library, c"LiteRtGetSignatureInputTensorByIndex")?,
                 get_num_signature_outputs: symbol(library, c"LiteRtGetNumSignatureOutputs")?,
                 get_signature_output_name: symbol(library, c"LiteRtGetSignatureOutputName")?,
-                get_signature_output_tensor_by_index: symbol(
-                    library,
-                    c"LiteRtGetSignatureOutputTensorByIndex",
-                )?,
+                get_signature_output_tensor_by_index: symbol(library, c"LiteRtGetSignatureOutputTensorByIndex")?,
                 get_ranked_tensor_type: symbol(library, c"LiteRtGetRankedTensorType")?,
                 create_options: symbol(library, c"LiteRtCreateOptions")?,
                 destroy_options: symbol(library, c"LiteRtDestroyOptions")?,
-                set_options_hardware_accelerators: symbol(
-                    library,
-                    c"LiteRtSetOptionsHardwareAccelerators",
-                )?,
+                set_options_hardware_accelerators: symbol(library, c"LiteRtSetOptionsHardwareAccelerators")?,
                 add_opaque_options: symbol(library, c"LiteRtAddOpaqueOptions")?,
                 create_opaque_options: symbol(library, c"LiteRtCreateOpaqueOptions")?,
                 destroy_opaque_options: symbol(library, c"LiteRtDestroyOpaqueOptions")?,
                 create_compiled_model: symbol(library, c"LiteRtCreateCompiledModel")?,
                 destroy_compiled_model: symbol(library, c"LiteRtDestroyCompiledModel")?,
                 resize_input_tensor: symbol(library, c"LiteRtCompiledModelResizeInputTensor")?,
-                get_output_tensor_layouts: symbol(
-                    library,
-                    c"LiteRtGetCompiledModelOutputTensorLayouts",
-                )?,
+                get_output_tensor_layouts: symbol(library, c"LiteRtGetCompiledModelOutputTensorLayouts")?,
                 run_compiled_model: symbol(library, c"LiteRtRunCompiledModel")?,
                 get_error_messages: symbol(library, c"LiteRtCompiledModelGetErrorMessages")?,
                 create_managed_tensor_buffer: symbol(library, c"LiteRtCreateManagedTensorBuffer")?,
@@ -311,12 +264,7 @@ impl Api {
 
 /// # Safety
 /// The symbol, if it is there, is of the type `T`, a function pointer.
-unsafe fn symbol<T: Copy>(
-    library: &libloading::Library,
-    name: &'static CStr,
-) -> Result<T, &'static CStr> {
+unsafe fn symbol<T: Copy>(library: &libloading::Library, name: &'static CStr) -> Result<T, &'static CStr> {
     // SAFETY: the caller vouches for the type.
-    unsafe { library.get::<T>(name) }
-        .map(|symbol| *symbol)
-        .map_err(|_| name)
+    unsafe { library.get::<T>(name) }.map(|symbol| *symbol).map_err(|_| name)
 }

@@ -27,11 +27,7 @@ impl<T> Owned<T> {
         check(call, create(&mut raw))?;
         match NonNull::new(raw) {
             Some(raw) => Ok(Self { raw, destroy }),
-            None => Err(RuntimeError::Status {
-                call,
-                code: ffi::OK,
-                detail: Some("it made no object".into()),
-            }),
+            None => Err(RuntimeError::Status { call, code: ffi::OK, detail: Some("it made no object".into()) }),
         }
     }
 
@@ -61,11 +57,7 @@ unsafe impl<T> Send for Owned<T> {}
 pub(super) fn check(call: &'static str, status: Status) -> Result<(), RuntimeError> {
     match status {
         ffi::OK => Ok(()),
-        code => Err(RuntimeError::Status {
-            call,
-            code,
-            detail: None,
-        }),
+        code => Err(RuntimeError::Status { call, code, detail: None }),
     }
 }
 
@@ -85,19 +77,9 @@ impl Buffer {
     ) -> Result<Self, RuntimeError> {
         // SAFETY: the arguments are valid for the call, which copies the type; the new buffer is ours.
         let raw = unsafe {
-            Owned::create(
-                "LiteRtCreateManagedTensorBuffer",
-                api.destroy_tensor_buffer,
-                |out| {
-                    (api.create_managed_tensor_buffer)(
-                        environment.as_ptr(),
-                        ffi::HOST_MEMORY,
-                        tensor_type,
-                        size,
-                        out,
-                    )
-                },
-            )
+            Owned::create("LiteRtCreateManagedTensorBuffer", api.destroy_tensor_buffer, |out| {
+                (api.create_managed_tensor_buffer)(environment.as_ptr(), ffi::HOST_MEMORY, tensor_type, size, out)
+            })
         }?;
         Ok(Self { raw, size })
     }
@@ -128,21 +110,14 @@ impl Buffer {
         })
     }
 
-    fn locked<R>(
-        &mut self,
-        api: &Api,
-        mode: c_int,
-        access: impl FnOnce(*mut u8) -> R,
-    ) -> Result<R, RuntimeError> {
+    fn locked<R>(&mut self, api: &Api, mode: c_int, access: impl FnOnce(*mut u8) -> R) -> Result<R, RuntimeError> {
         let mut memory = ptr::null_mut();
         // SAFETY: the buffer is alive and, since `&mut self` is ours, not locked.
         let status = unsafe { (api.lock_tensor_buffer)(self.as_ptr(), &mut memory, mode) };
         check("LiteRtLockTensorBuffer", status)?;
         let result = access(memory.cast());
         // SAFETY: locked just above.
-        check("LiteRtUnlockTensorBuffer", unsafe {
-            (api.unlock_tensor_buffer)(self.as_ptr())
-        })?;
+        check("LiteRtUnlockTensorBuffer", unsafe { (api.unlock_tensor_buffer)(self.as_ptr()) })?;
         Ok(result)
     }
 }

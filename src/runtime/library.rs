@@ -46,39 +46,25 @@ impl Library {
     /// [`RuntimeError::Load`] for what is no LiteRT library, [`RuntimeError::UnknownVersion`] for one of a version
     /// not known here, [`RuntimeError::Status`] if LiteRT cannot start.
     pub fn open(path: &Path) -> Result<Self, RuntimeError> {
-        let load_error = |reason: String| RuntimeError::Load {
-            path: path.to_owned(),
-            reason,
-        };
+        let load_error = |reason: String| RuntimeError::Load { path: path.to_owned(), reason };
         // SAFETY: initialisation code runs; that of LiteRT is harmless, and the caller answers for any other.
-        let library = unsafe { libloading::Library::new(path) }
-            .map_err(|error| load_error(error.to_string()))?;
+        let library = unsafe { libloading::Library::new(path) }.map_err(|error| load_error(error.to_string()))?;
         let version = locate::package_version(path);
         if !has(&library, ffi::ANY_LITERT) {
             return Err(load_error("it has none of LiteRT's functions".into()));
         }
-        let unknown = |reason| RuntimeError::UnknownVersion {
-            path: path.to_owned(),
-            reason,
-        };
+        let unknown = |reason| RuntimeError::UnknownVersion { path: path.to_owned(), reason };
         if let Some(reason) = unknown_version(&library, version.as_deref()) {
             return Err(unknown(reason));
         }
         // SAFETY: `unknown_version` has nothing to say against the version.
-        let api = unsafe { Api::load(&library) }
-            .map_err(|name| unknown(format!("it lacks {}", name.to_string_lossy())))?;
+        let api =
+            unsafe { Api::load(&library) }.map_err(|name| unknown(format!("it lacks {}", name.to_string_lossy())))?;
         let environment = create_environment(&api, ffi::LOG_NOTHING)?;
         // Never unloaded, see the type's documentation.
         let _ = ManuallyDrop::new(library);
-        let inner = Inner {
-            path: path.to_owned(),
-            version,
-            api,
-            environment: environment.into(),
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Inner { path: path.to_owned(), version, api, environment: environment.into() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The file that was loaded.
@@ -98,33 +84,21 @@ impl Library {
     /// The environment, for one thread at a time.
     pub(super) fn environment(&self) -> MutexGuard<'_, Owned<Environment>> {
         // Nothing is left half done if a thread panicked with the guard in its hand.
-        self.inner
-            .environment
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.environment.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Library {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Library")
-            .field("path", &self.path())
-            .field("version", &self.version())
-            .finish()
+        f.debug_struct("Library").field("path", &self.path()).field("version", &self.version()).finish()
     }
 }
 
 /// A new environment with the CPU as the only accelerator. `severity`: what the library writes to stderr from
 /// now on, whichever environment it works for.
-pub(super) fn create_environment(
-    api: &Api,
-    severity: i32,
-) -> Result<Owned<Environment>, RuntimeError> {
+pub(super) fn create_environment(api: &Api, severity: i32) -> Result<Owned<Environment>, RuntimeError> {
     // Looking for a GPU would load another 18 MB library and may start its driver.
-    let options = [
-        EnvironmentOption::accelerators(ffi::CPU),
-        EnvironmentOption::minimum_severity(severity),
-    ];
+    let options = [EnvironmentOption::accelerators(ffi::CPU), EnvironmentOption::minimum_severity(severity)];
     // SAFETY: the two options are valid for the call, which copies them; the new environment is ours.
     unsafe {
         Owned::create("LiteRtCreateEnvironment", api.destroy_environment, |out| {
@@ -139,9 +113,7 @@ pub(super) fn create_environment(
 /// so later 2.x are taken; the wheel's version is the only number there is.
 fn unknown_version(library: &libloading::Library, version: Option<&str>) -> Option<String> {
     if let Some(version) = version.filter(|version| !version.starts_with("2.")) {
-        return Some(format!(
-            "ai-edge-litert {version}; versions 2.1.6 to 2.x are known"
-        ));
+        return Some(format!("ai-edge-litert {version}; versions 2.1.6 to 2.x are known"));
     }
     // The same functions took other arguments before.
     (!has(library, ffi::SINCE_2_1_6)).then(|| "it is older than ai-edge-litert 2.1.6".into())

@@ -29,11 +29,7 @@ pub(super) fn locate(
     explicit: Option<&Path>,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<PathBuf, Vec<String>> {
-    let variable = |name| {
-        variable(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let variable = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(path) = explicit {
         return named(path).ok_or_else(|| vec![path.display().to_string()]);
     }
@@ -71,11 +67,7 @@ pub(super) fn package_version(library: &Path) -> Option<String> {
 
 /// The library at `path`: the file itself, or the one in this folder.
 fn named(path: &Path) -> Option<PathBuf> {
-    if path.is_dir() {
-        file(path.join(FILE_NAME))
-    } else {
-        file(path.to_owned())
-    }
+    if path.is_dir() { file(path.join(FILE_NAME)) } else { file(path.to_owned()) }
 }
 
 /// The library in the site-packages of a virtual environment or Python installation.
@@ -85,10 +77,7 @@ fn in_prefix(prefix: &Path) -> Option<PathBuf> {
         return in_site(prefix.join("Lib"));
     }
     let mut pythons: Vec<_> = entries(&prefix.join("lib"))
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|n| n.to_string_lossy().starts_with("python3"))
-        })
+        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("python3")))
         .collect();
     pythons.sort();
     pythons.into_iter().find_map(in_site)
@@ -111,11 +100,7 @@ fn in_python(python: &str, path: Option<PathBuf>) -> Option<PathBuf> {
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 fn file(path: PathBuf) -> Option<PathBuf> {
@@ -129,11 +114,7 @@ mod tests {
     /// A folder with a package in it, as pip leaves it: the folder, and the library's file.
     fn site_packages() -> (tempfile::TempDir, PathBuf) {
         let root = tempfile::tempdir().unwrap();
-        let site = if cfg!(windows) {
-            "Lib/site-packages"
-        } else {
-            "lib/python3.12/site-packages"
-        };
+        let site = if cfg!(windows) { "Lib/site-packages" } else { "lib/python3.12/site-packages" };
         let site = root.path().join(site);
         std::fs::create_dir_all(site.join(PACKAGE)).unwrap();
         std::fs::create_dir(site.join("ai_edge_quantizer-0.1.dist-info")).unwrap();
@@ -145,25 +126,14 @@ mod tests {
 
     /// An environment with these variables alone.
     fn only<'a>(variables: &'a [(&str, &Path)]) -> impl Fn(&str) -> Option<OsString> + 'a {
-        |name| {
-            variables
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).into())
-        }
+        |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into())
     }
 
     #[test]
     fn finds_the_library_in_a_virtual_environment() {
         let (root, library) = site_packages();
-        assert_eq!(
-            locate(None, only(&[("VIRTUAL_ENV", root.path())])),
-            Ok(library.clone())
-        );
-        assert_eq!(
-            locate(None, only(&[("CONDA_PREFIX", root.path())])),
-            Ok(library)
-        );
+        assert_eq!(locate(None, only(&[("VIRTUAL_ENV", root.path())])), Ok(library.clone()));
+        assert_eq!(locate(None, only(&[("CONDA_PREFIX", root.path())])), Ok(library));
     }
 
     #[test]
@@ -189,21 +159,10 @@ mod tests {
     #[test]
     fn lists_all_places_if_there_is_none() {
         let empty = tempfile::tempdir().unwrap();
-        let tried = locate(
-            None,
-            only(&[("VIRTUAL_ENV", empty.path()), ("PATH", empty.path())]),
-        );
+        let tried = locate(None, only(&[("VIRTUAL_ENV", empty.path()), ("PATH", empty.path())]));
         let active = format!("{} (from VIRTUAL_ENV)", empty.path().display());
         let unset = "LITESMITH_LITERT, which is not set";
-        assert_eq!(
-            tried.unwrap_err(),
-            [
-                unset,
-                &active,
-                "the packages of python3",
-                "the packages of python"
-            ]
-        );
+        assert_eq!(tried.unwrap_err(), [unset, &active, "the packages of python3", "the packages of python"]);
     }
 
     #[cfg(unix)]

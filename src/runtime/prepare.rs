@@ -4,8 +4,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
 
 use super::ffi::{
-    self, Api, CompiledModel, Environment, Model, RankedTensorType, RawOptions, SIGNATURE,
-    Signature, Tensor,
+    self, Api, CompiledModel, Environment, Model, RankedTensorType, RawOptions, SIGNATURE, Signature, Tensor,
 };
 use super::handle::{Owned, check};
 use super::session::{Kernels, Options, TensorInfo};
@@ -34,18 +33,9 @@ pub(super) unsafe fn load(
     // SAFETY: all three objects are alive; the new object is ours and refers to the environment and the model,
     // which the caller keeps. It copies what it needs of the options.
     let compiled = unsafe {
-        Owned::create(
-            "LiteRtCreateCompiledModel",
-            api.destroy_compiled_model,
-            |out| {
-                (api.create_compiled_model)(
-                    environment.as_ptr(),
-                    model.as_ptr(),
-                    options.as_ptr(),
-                    out,
-                )
-            },
-        )
+        Owned::create("LiteRtCreateCompiledModel", api.destroy_compiled_model, |out| {
+            (api.create_compiled_model)(environment.as_ptr(), model.as_ptr(), options.as_ptr(), out)
+        })
     }?;
     Ok((model, compiled))
 }
@@ -58,17 +48,9 @@ pub(super) enum Reporter {
     Buffer = 2,
 }
 
-fn create_options(
-    api: &Api,
-    options: &Options,
-    reporter: Reporter,
-) -> Result<Owned<RawOptions>, RuntimeError> {
+fn create_options(api: &Api, options: &Options, reporter: Reporter) -> Result<Owned<RawOptions>, RuntimeError> {
     // SAFETY: the new options are ours.
-    let raw = unsafe {
-        Owned::create("LiteRtCreateOptions", api.destroy_options, |out| {
-            (api.create_options)(out)
-        })
-    }?;
+    let raw = unsafe { Owned::create("LiteRtCreateOptions", api.destroy_options, |out| (api.create_options)(out)) }?;
     // SAFETY: the options are alive.
     let status = unsafe { (api.set_options_hardware_accelerators)(raw.as_ptr(), ffi::CPU) };
     check("LiteRtSetOptionsHardwareAccelerators", status)?;
@@ -97,17 +79,12 @@ fn add_opaque_options(
         drop(unsafe { CString::from_raw(payload.cast::<c_char>()) });
     }
     // Never with a zero byte inside: the text is put together above.
-    let payload = CString::new(toml)
-        .unwrap_or_default()
-        .into_raw()
-        .cast::<c_void>();
+    let payload = CString::new(toml).unwrap_or_default().into_raw().cast::<c_void>();
     // SAFETY: the identifier is copied; `free` fits the payload, which is LiteRT's from here on.
     let created = unsafe {
-        Owned::create(
-            "LiteRtCreateOpaqueOptions",
-            api.destroy_opaque_options,
-            |out| (api.create_opaque_options)(identifier.as_ptr(), payload, free, out),
-        )
+        Owned::create("LiteRtCreateOpaqueOptions", api.destroy_opaque_options, |out| {
+            (api.create_opaque_options)(identifier.as_ptr(), payload, free, out)
+        })
     };
     let opaque = match created {
         Ok(opaque) => opaque,
@@ -118,9 +95,7 @@ fn add_opaque_options(
         }
     };
     // SAFETY: both objects are alive; the call takes the opaque options over.
-    check("LiteRtAddOpaqueOptions", unsafe {
-        (api.add_opaque_options)(options.as_ptr(), opaque.release())
-    })
+    check("LiteRtAddOpaqueOptions", unsafe { (api.add_opaque_options)(options.as_ptr(), opaque.release()) })
 }
 
 /// Inputs and outputs of the signature that runs, in the order in which LiteRT takes their buffers.
@@ -144,10 +119,7 @@ impl Described {
         let infos = self.inputs.iter().chain(&self.outputs);
         let slots = self.input_slots.iter().chain(&self.output_slots);
         let dims = input_dims.iter().chain(output_dims);
-        infos
-            .zip(slots)
-            .zip(dims)
-            .map(|((info, &slot), dims)| (info, slot, dims.as_slice()))
+        infos.zip(slots).zip(dims).map(|((info, &slot), dims)| (info, slot, dims.as_slice()))
     }
 }
 
@@ -168,24 +140,12 @@ pub(super) fn describe(api: &Api, model: &Owned<Model>) -> Result<Described, Run
     let input_calls = Calls {
         count: ("LiteRtGetNumSignatureInputs", api.get_num_signature_inputs),
         name: ("LiteRtGetSignatureInputName", api.get_signature_input_name),
-        tensor: (
-            "LiteRtGetSignatureInputTensorByIndex",
-            api.get_signature_input_tensor_by_index,
-        ),
+        tensor: ("LiteRtGetSignatureInputTensorByIndex", api.get_signature_input_tensor_by_index),
     };
     let output_calls = Calls {
-        count: (
-            "LiteRtGetNumSignatureOutputs",
-            api.get_num_signature_outputs,
-        ),
-        name: (
-            "LiteRtGetSignatureOutputName",
-            api.get_signature_output_name,
-        ),
-        tensor: (
-            "LiteRtGetSignatureOutputTensorByIndex",
-            api.get_signature_output_tensor_by_index,
-        ),
+        count: ("LiteRtGetNumSignatureOutputs", api.get_num_signature_outputs),
+        name: ("LiteRtGetSignatureOutputName", api.get_signature_output_name),
+        tensor: ("LiteRtGetSignatureOutputTensorByIndex", api.get_signature_output_tensor_by_index),
     };
     let mut known = Vec::new();
     // SAFETY (of both): the signature is one of a model that is alive.
@@ -194,12 +154,7 @@ pub(super) fn describe(api: &Api, model: &Owned<Model>) -> Result<Described, Run
     if outputs.is_empty() {
         return Err(RuntimeError::Unsupported("it has no outputs".into()));
     }
-    Ok(Described {
-        inputs,
-        outputs,
-        input_slots,
-        output_slots,
-    })
+    Ok(Described { inputs, outputs, input_slots, output_slots })
 }
 
 /// The functions that describe one side of a signature, with their names for errors.
@@ -221,34 +176,23 @@ unsafe fn tensors(
 ) -> Result<(Vec<TensorInfo>, Vec<usize>), RuntimeError> {
     let mut count = 0;
     // SAFETY: the signature is alive.
-    check(calls.count.0, unsafe {
-        (calls.count.1)(signature, &mut count)
-    })?;
+    check(calls.count.0, unsafe { (calls.count.1)(signature, &mut count) })?;
     let (mut infos, mut slots) = (Vec::new(), Vec::new());
     for index in 0..count {
         let mut name = ptr::null();
         // SAFETY: the signature is alive.
-        check(calls.name.0, unsafe {
-            (calls.name.1)(signature, index, &mut name)
-        })?;
+        check(calls.name.0, unsafe { (calls.name.1)(signature, index, &mut name) })?;
         // SAFETY: LiteRT's names are zero-terminated and live as long as the model.
         let name = unsafe { ffi::text(name) };
         let mut tensor = ptr::null_mut();
         // SAFETY: the signature is alive.
-        check(calls.tensor.0, unsafe {
-            (calls.tensor.1)(signature, index, &mut tensor)
-        })?;
+        check(calls.tensor.0, unsafe { (calls.tensor.1)(signature, index, &mut tensor) })?;
         let mut tensor_type = RankedTensorType::default();
         // SAFETY: the tensor belongs to the same model.
         let status = unsafe { (api.get_ranked_tensor_type)(tensor, &mut tensor_type) };
         check("LiteRtGetRankedTensorType", status)?;
         infos.push(info(name, &tensor_type)?);
-        slots.push(
-            known
-                .iter()
-                .position(|&other| other == tensor)
-                .unwrap_or(known.len()),
-        );
+        slots.push(known.iter().position(|&other| other == tensor).unwrap_or(known.len()));
         if slots.last() == Some(&known.len()) {
             known.push(tensor);
         }
@@ -262,18 +206,11 @@ fn info(name: String, tensor_type: &RankedTensorType) -> Result<TensorInfo, Runt
         Some(known) if known.bytes_for(1).is_some() => known,
         Some(known) => return unsupported(format!("holds {known:?}, which is no plain data")),
         None => {
-            return unsupported(format!(
-                "has the unknown element type {}",
-                tensor_type.element_type
-            ));
+            return unsupported(format!("has the unknown element type {}", tensor_type.element_type));
         }
     };
     let Some(dims) = tensor_type.layout.dims() else {
         return unsupported(format!("has more than {} dims", ffi::MAX_RANK));
     };
-    Ok(TensorInfo {
-        dims: dims.to_vec(),
-        name,
-        element_type,
-    })
+    Ok(TensorInfo { dims: dims.to_vec(), name, element_type })
 }

@@ -34,10 +34,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            threads: 1,
-            kernels: Kernels::default(),
-        }
+        Self { threads: 1, kernels: Kernels::default() }
     }
 }
 
@@ -101,28 +98,16 @@ impl Session {
     /// # Errors
     /// [`RuntimeError::Status`] if LiteRT refuses the model: its `detail` is what LiteRT says about it.
     /// [`RuntimeError::Unsupported`] if an input or output is not plain data.
-    pub fn new(
-        library: &Library,
-        model: impl Into<Bytes>,
-        options: &Options,
-    ) -> Result<Self, RuntimeError> {
+    pub fn new(library: &Library, model: impl Into<Bytes>, options: &Options) -> Result<Self, RuntimeError> {
         let bytes = aligned(model.into());
         let api = library.api();
         let environment = library.environment();
         // SAFETY: `bytes` never change or move; the session drops them, and keeps the library, after the rest.
         let loaded = unsafe { prepare::load(api, &environment, &bytes, options, Reporter::Buffer) };
-        let (model, compiled) =
-            loaded.map_err(|error| explain::explain(api, &bytes, options, error))?;
+        let (model, compiled) = loaded.map_err(|error| explain::explain(api, &bytes, options, error))?;
         let signature = prepare::describe(api, &model)?;
         drop(environment);
-        let session = Self {
-            bound: None,
-            compiled,
-            _model: model,
-            _bytes: bytes,
-            library: library.clone(),
-            signature,
-        };
+        let session = Self { bound: None, compiled, _model: model, _bytes: bytes, library: library.clone(), signature };
         // Has the kernels prepared, so that what they refuse comes up now.
         session.output_layouts(true)?;
         Ok(session)
@@ -157,12 +142,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`].
-    pub fn time(
-        &mut self,
-        inputs: &[Input<'_>],
-        warmup: usize,
-        runs: usize,
-    ) -> Result<Vec<Duration>, RuntimeError> {
+    pub fn time(&mut self, inputs: &[Input<'_>], warmup: usize, runs: usize) -> Result<Vec<Duration>, RuntimeError> {
         self.fill(inputs)?;
         for _ in 0..warmup {
             self.invoke()?;
@@ -212,36 +192,22 @@ impl Session {
             }
         }
         // Only here are the buffers let go that the interpreter had before.
-        self.bound = Some(Bound {
-            input_dims: Some(input_dims),
-            buffers,
-        });
+        self.bound = Some(Bound { input_dims: Some(input_dims), buffers });
         Ok(())
     }
 
     /// Tells LiteRT the dims of one input. It refuses those that contradict the model.
     fn resize(&self, index: usize, input: &Input<'_>) -> Result<(), RuntimeError> {
         let expected = &self.signature.inputs[index].dims;
-        if expected
-            .iter()
-            .map(|&dim| usize::try_from(dim))
-            .eq(input.dims.iter().map(|&dim| Ok(dim)))
-        {
+        if expected.iter().map(|&dim| usize::try_from(dim)).eq(input.dims.iter().map(|&dim| Ok(dim))) {
             return Ok(());
         }
         let bad_dims = || RuntimeError::BadInput {
             name: input.name.to_owned(),
-            reason: BadInput::Dims {
-                given: input.dims.to_vec(),
-                expected: expected.clone(),
-            },
+            reason: BadInput::Dims { given: input.dims.to_vec(), expected: expected.clone() },
         };
-        let dims: Vec<c_int> = input
-            .dims
-            .iter()
-            .map(|&dim| c_int::try_from(dim))
-            .collect::<Result<_, _>>()
-            .map_err(|_| bad_dims())?;
+        let dims: Vec<c_int> =
+            input.dims.iter().map(|&dim| c_int::try_from(dim)).collect::<Result<_, _>>().map_err(|_| bad_dims())?;
         // SAFETY: the compiled model is alive; pointer and length are those of `dims`, which the call copies.
         let status = unsafe {
             (self.library.api().resize_input_tensor)(
@@ -259,16 +225,10 @@ impl Session {
     }
 
     fn buffer(&self, info: &TensorInfo, dims: &[usize]) -> Result<Buffer, RuntimeError> {
-        let too_big =
-            || RuntimeError::Unsupported(format!("{:?} of dims {dims:?} is too big", info.name));
+        let too_big = || RuntimeError::Unsupported(format!("{:?} of dims {dims:?} is too big", info.name));
         let size = byte_size(info.element_type, dims).ok_or_else(too_big)?;
         let tensor_type = RankedTensorType::new(info.element_type, dims).ok_or_else(too_big)?;
-        Buffer::new(
-            self.library.api(),
-            &self.library.environment(),
-            &tensor_type,
-            size,
-        )
+        Buffer::new(self.library.api(), &self.library.environment(), &tensor_type, size)
     }
 
     /// Shapes of the outputs. `update`: prepare the kernels for the present input dims first.
@@ -295,12 +255,7 @@ impl Session {
         let Some(bound) = &mut self.bound else {
             return Ok(());
         };
-        let pointers = |slots: &[usize]| -> Vec<_> {
-            slots
-                .iter()
-                .map(|&slot| bound.buffers[slot].as_ptr())
-                .collect()
-        };
+        let pointers = |slots: &[usize]| -> Vec<_> { slots.iter().map(|&slot| bound.buffers[slot].as_ptr()).collect() };
         let inputs = pointers(&self.signature.input_slots);
         let outputs = pointers(&self.signature.output_slots);
         // SAFETY: the compiled model and the buffers are alive and used by nobody else, there are as many as the
@@ -324,11 +279,7 @@ impl Session {
         let Some(bound) = &mut self.bound else {
             return Ok(Vec::new());
         };
-        let outputs = self
-            .signature
-            .outputs
-            .iter()
-            .zip(&self.signature.output_slots);
+        let outputs = self.signature.outputs.iter().zip(&self.signature.output_slots);
         outputs
             .zip(&layouts)
             .map(|((info, &slot), layout)| {
@@ -354,25 +305,17 @@ impl Session {
         }
         let detail = self.messages();
         // What the interpreter trips over when it is to put such an output into a buffer made beforehand.
-        if detail
-            .as_ref()
-            .is_some_and(|text| text.contains("allocation_type == kTfLiteArenaRw"))
-        {
+        if detail.as_ref().is_some_and(|text| text.contains("allocation_type == kTfLiteArenaRw")) {
             return Err(depends_on_data("an output"));
         }
-        Err(RuntimeError::Status {
-            call,
-            code: status,
-            detail,
-        })
+        Err(RuntimeError::Status { call, code: status, detail })
     }
 
     /// The interpreter's messages since the last time they were asked for.
     fn messages(&self) -> Option<String> {
         let mut raw = ptr::null_mut();
         // SAFETY: the compiled model is alive.
-        let status =
-            unsafe { (self.library.api().get_error_messages)(self.compiled.as_ptr(), &mut raw) };
+        let status = unsafe { (self.library.api().get_error_messages)(self.compiled.as_ptr(), &mut raw) };
         if status != ffi::OK || raw.is_null() {
             return None;
         }
@@ -397,16 +340,8 @@ impl fmt::Debug for Session {
 }
 
 /// The given inputs in the model's order, each with the type and size that its tensor takes.
-fn in_order<'i, 'a>(
-    known: &[TensorInfo],
-    given: &'i [Input<'a>],
-) -> Result<Vec<&'i Input<'a>>, RuntimeError> {
-    let bad = |name: &str, reason| {
-        Err(RuntimeError::BadInput {
-            name: name.to_owned(),
-            reason,
-        })
-    };
+fn in_order<'i, 'a>(known: &[TensorInfo], given: &'i [Input<'a>]) -> Result<Vec<&'i Input<'a>>, RuntimeError> {
+    let bad = |name: &str, reason| Err(RuntimeError::BadInput { name: name.to_owned(), reason });
     for input in given {
         if !known.iter().any(|info| info.name == input.name) {
             let known = known.iter().map(|info| info.name.clone()).collect();
@@ -429,14 +364,7 @@ fn in_order<'i, 'a>(
         let expected = byte_size(input.element_type, input.dims).unwrap_or(usize::MAX);
         if input.bytes.len() != expected {
             let (given, dims) = (input.bytes.len(), input.dims.to_vec());
-            return bad(
-                &info.name,
-                BadInput::Size {
-                    given,
-                    expected,
-                    dims,
-                },
-            );
+            return bad(&info.name, BadInput::Size { given, expected, dims });
         }
         ordered.push(input);
     }
@@ -444,23 +372,17 @@ fn in_order<'i, 'a>(
 }
 
 fn byte_size(element_type: ElementType, dims: &[usize]) -> Option<usize> {
-    let count = dims
-        .iter()
-        .try_fold(1_usize, |count, &dim| count.checked_mul(dim))?;
+    let count = dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim))?;
     element_type.bytes_for(count)
 }
 
 /// The dims of an output after the kernels were prepared.
 fn extents(layout: &Layout) -> Result<Vec<usize>, RuntimeError> {
     let Some(dims) = layout.dims() else {
-        return Err(RuntimeError::Unsupported(format!(
-            "an output has more than {} dims",
-            ffi::MAX_RANK
-        )));
+        return Err(RuntimeError::Unsupported(format!("an output has more than {} dims", ffi::MAX_RANK)));
     };
     let dims = dims.iter().map(|&dim| usize::try_from(dim).ok());
-    dims.collect::<Option<_>>()
-        .ok_or_else(|| depends_on_data("an output"))
+    dims.collect::<Option<_>>().ok_or_else(|| depends_on_data("an output"))
 }
 
 fn depends_on_data(what: &str) -> RuntimeError {
@@ -489,9 +411,7 @@ mod tests {
     #[test]
     fn aligned_keeps_the_bytes_and_copies_only_if_it_must() {
         let bytes = Bytes::from((0..100).collect::<Vec<u8>>());
-        let odd = (0..16)
-            .map(|start| bytes.slice(start..))
-            .find(|b| b.as_ptr() as usize % 16 == 3);
+        let odd = (0..16).map(|start| bytes.slice(start..)).find(|b| b.as_ptr() as usize % 16 == 3);
         let odd = odd.unwrap();
         let copy = aligned(odd.clone());
         assert_eq!(copy, odd);

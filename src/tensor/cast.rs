@@ -48,10 +48,7 @@ impl Tensor {
             DType::U4 => self.unpacked(4, false),
             DType::I2 => self.unpacked(2, true),
             actual => {
-                return Err(TensorError::DType {
-                    wanted: DType::I64,
-                    actual,
-                });
+                return Err(TensorError::DType { wanted: DType::I64, actual });
             }
         })
     }
@@ -69,16 +66,10 @@ impl Tensor {
             let values = self.to_f64s()?;
             Ok(match to {
                 DType::F32 => Tensor::from_vec(shape, values.iter().map(|&x| x as f32).collect()),
-                DType::F16 => {
-                    Tensor::from_vec(shape, values.iter().map(|&x| f16::from_f64(x)).collect())
-                }
-                DType::BF16 => {
-                    Tensor::from_vec(shape, values.iter().map(|&x| bf16::from_f64(x)).collect())
-                }
+                DType::F16 => Tensor::from_vec(shape, values.iter().map(|&x| f16::from_f64(x)).collect()),
+                DType::BF16 => Tensor::from_vec(shape, values.iter().map(|&x| bf16::from_f64(x)).collect()),
                 DType::F64 => Tensor::from_vec(shape, values),
-                DType::Bool => {
-                    Tensor::from_bools(shape, &values.iter().map(|&x| x != 0.0).collect::<Vec<_>>())
-                }
+                DType::Bool => Tensor::from_bools(shape, &values.iter().map(|&x| x != 0.0).collect::<Vec<_>>()),
                 DType::I8 => Tensor::from_vec(shape, values.iter().map(|&x| x as i8).collect()),
                 DType::I16 => Tensor::from_vec(shape, values.iter().map(|&x| x as i16).collect()),
                 DType::I32 => Tensor::from_vec(shape, values.iter().map(|&x| x as i32).collect()),
@@ -88,28 +79,17 @@ impl Tensor {
                 DType::U32 => Tensor::from_vec(shape, values.iter().map(|&x| x as u32).collect()),
                 DType::U64 => Tensor::from_vec(shape, values.iter().map(|&x| x as u64).collect()),
                 _ => {
-                    return Err(TensorError::DType {
-                        wanted: to,
-                        actual: self.dtype(),
-                    });
+                    return Err(TensorError::DType { wanted: to, actual: self.dtype() });
                 }
             })
         } else {
             let values = self.to_i64s()?;
             Ok(match to {
                 DType::F32 => Tensor::from_vec(shape, values.iter().map(|&x| x as f32).collect()),
-                DType::F16 => Tensor::from_vec(
-                    shape,
-                    values.iter().map(|&x| f16::from_f64(x as f64)).collect(),
-                ),
-                DType::BF16 => Tensor::from_vec(
-                    shape,
-                    values.iter().map(|&x| bf16::from_f64(x as f64)).collect(),
-                ),
+                DType::F16 => Tensor::from_vec(shape, values.iter().map(|&x| f16::from_f64(x as f64)).collect()),
+                DType::BF16 => Tensor::from_vec(shape, values.iter().map(|&x| bf16::from_f64(x as f64)).collect()),
                 DType::F64 => Tensor::from_vec(shape, values.iter().map(|&x| x as f64).collect()),
-                DType::Bool => {
-                    Tensor::from_bools(shape, &values.iter().map(|&x| x != 0).collect::<Vec<_>>())
-                }
+                DType::Bool => Tensor::from_bools(shape, &values.iter().map(|&x| x != 0).collect::<Vec<_>>()),
                 DType::I8 => Tensor::from_vec(shape, values.iter().map(|&x| x as i8).collect()),
                 DType::I16 => Tensor::from_vec(shape, values.iter().map(|&x| x as i16).collect()),
                 DType::I32 => Tensor::from_vec(shape, values.iter().map(|&x| x as i32).collect()),
@@ -119,10 +99,7 @@ impl Tensor {
                 DType::U32 => Tensor::from_vec(shape, values.iter().map(|&x| x as u32).collect()),
                 DType::U64 => Tensor::from_vec(shape, values.iter().map(|&x| x as u64).collect()),
                 _ => {
-                    return Err(TensorError::DType {
-                        wanted: to,
-                        actual: self.dtype(),
-                    });
+                    return Err(TensorError::DType { wanted: to, actual: self.dtype() });
                 }
             })
         }
@@ -141,11 +118,7 @@ impl Tensor {
         let element = |i: usize| {
             let raw = (self.bytes()[i / per_byte] >> (i % per_byte * bits)) & ((1 << bits) - 1);
             let value = i64::from(raw);
-            if signed && value >= 1 << (bits - 1) {
-                value - (1 << bits)
-            } else {
-                value
-            }
+            if signed && value >= 1 << (bits - 1) { value - (1 << bits) } else { value }
         };
         (0..self.len()).map(element).collect()
     }
@@ -168,10 +141,7 @@ mod tests {
     #[test]
     fn floats_truncate_and_saturate_integers_wrap() {
         let floats = Tensor::vector(vec![-1.9f32, 300.0, 2.5]);
-        assert_eq!(
-            floats.cast(DType::I8).unwrap().to_i64s().unwrap(),
-            [-1, 127, 2]
-        );
+        assert_eq!(floats.cast(DType::I8).unwrap().to_i64s().unwrap(), [-1, 127, 2]);
         let ints = Tensor::vector(vec![300i32, -1]);
         assert_eq!(ints.cast(DType::U8).unwrap().to_i64s().unwrap(), [44, 255]);
     }

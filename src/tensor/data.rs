@@ -19,12 +19,7 @@ pub struct Tensor {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TensorError {
     #[error("{dtype} data of shape {shape:?} takes {expected} bytes, but there are {actual}")]
-    Size {
-        dtype: DType,
-        shape: Vec<usize>,
-        expected: usize,
-        actual: usize,
-    },
+    Size { dtype: DType, shape: Vec<usize>, expected: usize, actual: usize },
     #[error("{dtype} data of shape {shape:?} is too large to address")]
     Overflow { dtype: DType, shape: Vec<usize> },
     #[error("the data is {actual}, not {wanted}")]
@@ -58,10 +53,7 @@ impl<T: Pod> AsRef<[u8]> for Owner<T> {
 
 /// Copies elements out of bytes of any alignment.
 fn unaligned<T: Pod>(bytes: &[u8]) -> Vec<T> {
-    bytes
-        .chunks_exact(size_of::<T>())
-        .map(bytemuck::pod_read_unaligned)
-        .collect()
+    bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
 }
 
 /// Number of elements of a shape, or `None` where it overflows.
@@ -77,12 +69,7 @@ impl Tensor {
             return Err(TensorError::Overflow { dtype, shape });
         };
         if expected != data.len() {
-            return Err(TensorError::Size {
-                dtype,
-                shape,
-                expected,
-                actual: data.len(),
-            });
+            return Err(TensorError::Size { dtype, shape, expected, actual: data.len() });
         }
         Ok(Tensor { dtype, shape, data })
     }
@@ -90,26 +77,15 @@ impl Tensor {
     /// # Panics
     /// Where `values` has not as many elements as `shape` says.
     pub fn from_vec<T: Element>(shape: &[usize], values: Vec<T>) -> Tensor {
-        assert_eq!(
-            elements(shape),
-            Some(values.len()),
-            "as many values as the shape {shape:?} has elements"
-        );
-        Tensor {
-            dtype: T::DTYPE,
-            shape: shape.to_vec(),
-            data: Bytes::from_owner(Owner(values)),
-        }
+        assert_eq!(elements(shape), Some(values.len()), "as many values as the shape {shape:?} has elements");
+        Tensor { dtype: T::DTYPE, shape: shape.to_vec(), data: Bytes::from_owner(Owner(values)) }
     }
 
     /// # Panics
     /// Where `values` has not as many elements as `shape` says.
     pub fn from_bools(shape: &[usize], values: &[bool]) -> Tensor {
         let bytes = values.iter().map(|&b| u8::from(b)).collect();
-        Tensor {
-            dtype: DType::Bool,
-            ..Tensor::from_vec::<u8>(shape, bytes)
-        }
+        Tensor { dtype: DType::Bool, ..Tensor::from_vec::<u8>(shape, bytes) }
     }
 
     /// A tensor of rank 0.
@@ -127,11 +103,7 @@ impl Tensor {
         let len = dtype.byte_len(elements(shape)?)?;
         // Eight-byte words keep every element type aligned.
         let words = Bytes::from_owner(Owner(vec![0u64; len.div_ceil(8)]));
-        Some(Tensor {
-            dtype,
-            shape: shape.to_vec(),
-            data: words.slice(..len),
-        })
+        Some(Tensor { dtype, shape: shape.to_vec(), data: words.slice(..len) })
     }
 
     pub fn dtype(&self) -> DType {
@@ -167,10 +139,7 @@ impl Tensor {
     pub fn view<T: Element>(&self) -> Result<Cow<'_, [T]>, TensorError> {
         let same = self.dtype == T::DTYPE || (self.dtype == DType::Bool && T::DTYPE == DType::U8);
         if !same {
-            return Err(TensorError::DType {
-                wanted: T::DTYPE,
-                actual: self.dtype,
-            });
+            return Err(TensorError::DType { wanted: T::DTYPE, actual: self.dtype });
         }
         Ok(match bytemuck::try_cast_slice(&self.data) {
             Ok(slice) => Cow::Borrowed(slice),
@@ -184,15 +153,9 @@ impl Tensor {
     /// Where the number of elements differs.
     pub fn reshape(&self, shape: &[usize]) -> Result<Tensor, TensorError> {
         if elements(shape) != Some(self.len()) {
-            return Err(TensorError::Reshape {
-                from: self.shape.clone(),
-                to: shape.to_vec(),
-            });
+            return Err(TensorError::Reshape { from: self.shape.clone(), to: shape.to_vec() });
         }
-        Ok(Tensor {
-            shape: shape.to_vec(),
-            ..self.clone()
-        })
+        Ok(Tensor { shape: shape.to_vec(), ..self.clone() })
     }
 
     /// The same bytes as another type of equal width (a bit cast).
@@ -212,10 +175,7 @@ impl Tensor {
         assert!(self.dtype.bits() >= 8, "only whole bytes are permuted");
         let shape = perm.apply(&self.shape);
         if keeps_order(perm, &self.shape) {
-            return Tensor {
-                shape,
-                ..self.clone()
-            };
+            return Tensor { shape, ..self.clone() };
         }
         let data = match self.dtype.bits() / 8 {
             1 => permuted::<u8>(&self.data, &self.shape, perm),
@@ -224,22 +184,13 @@ impl Tensor {
             8 => permuted::<u64>(&self.data, &self.shape, perm),
             _ => permuted::<u128>(&self.data, &self.shape, perm),
         };
-        Tensor {
-            dtype: self.dtype,
-            shape,
-            data,
-        }
+        Tensor { dtype: self.dtype, shape, data }
     }
 }
 
 /// True where the permutation moves only axes of size 1 past others: the bytes stay as they are.
 fn keeps_order(perm: &Perm, shape: &[usize]) -> bool {
-    let moved: Vec<usize> = perm
-        .axes()
-        .iter()
-        .copied()
-        .filter(|&axis| shape[axis] != 1)
-        .collect();
+    let moved: Vec<usize> = perm.axes().iter().copied().filter(|&axis| shape[axis] != 1).collect();
     moved.is_sorted()
 }
 
@@ -263,14 +214,9 @@ fn permuted<T: Pod + Send + Sync>(data: &[u8], shape: &[usize], perm: &Perm) -> 
 
     let last = rank - 1;
     let inner = perm.position_of(rank - 1); // the result axis that walks the source contiguously
-    let outer: Vec<usize> = (0..rank)
-        .filter(|&axis| axis != last && axis != inner)
-        .collect();
-    let (rows, row_in, row_out) = if inner == last {
-        (1, 0, 0)
-    } else {
-        (out_shape[inner], in_stride[inner], out_stride[inner])
-    };
+    let outer: Vec<usize> = (0..rank).filter(|&axis| axis != last && axis != inner).collect();
+    let (rows, row_in, row_out) =
+        if inner == last { (1, 0, 0) } else { (out_shape[inner], in_stride[inner], out_stride[inner]) };
     let (columns, column_in) = (out_shape[last], in_stride[last]);
 
     let mut index = vec![0usize; outer.len()];
@@ -361,14 +307,7 @@ mod tests {
     #[test]
     fn wrong_sizes_are_refused() {
         let short = Tensor::new(DType::F32, vec![2, 2], Bytes::from_static(&[0; 15]));
-        assert!(matches!(
-            short,
-            Err(TensorError::Size {
-                expected: 16,
-                actual: 15,
-                ..
-            })
-        ));
+        assert!(matches!(short, Err(TensorError::Size { expected: 16, actual: 15, .. })));
         let huge = Tensor::new(DType::F32, vec![usize::MAX, 2], Bytes::new());
         assert!(matches!(huge, Err(TensorError::Overflow { .. })));
     }

@@ -55,10 +55,7 @@ impl DType {
 
     /// True for the floating-point types.
     pub fn is_float(self) -> bool {
-        matches!(
-            self,
-            DType::F32 | DType::F16 | DType::BF16 | DType::F64 | DType::F8E4M3FN | DType::F8E5M2
-        )
+        matches!(self, DType::F32 | DType::F16 | DType::BF16 | DType::F64 | DType::F8E4M3FN | DType::F8E5M2)
     }
 
     /// True for signed and unsigned integers of any width; not for `Bool`.

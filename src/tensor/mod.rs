@@ -17,12 +17,6 @@ pub use perm::Perm;
 /// Returns `None` where `axis` is outside `-rank..rank`.
 pub fn normalize_axis(axis: i64, rank: usize) -> Option<usize> {
     let rank = i64::try_from(rank).ok()?;
-    let from_start = if axis < 0 {
-        axis.checked_add(rank)?
-    } else {
-        axis
-    };
-    (0..rank)
-        .contains(&from_start)
-        .then_some(from_start as usize)
+    let from_start = if axis < 0 { axis.checked_add(rank)? } else { axis };
+    (0..rank).contains(&from_start).then_some(from_start as usize)
 }

@@ -25,12 +25,7 @@ impl Perm {
         if rank < 3 {
             return Perm::identity(rank);
         }
-        Perm(
-            std::iter::once(0)
-                .chain(2..rank)
-                .chain(std::iter::once(1))
-                .collect(),
-        )
+        Perm(std::iter::once(0).chain(2..rank).chain(std::iter::once(1)).collect())
     }
 
     /// `[N, spatial.., C]` to `[N, C, spatial..]`.
@@ -73,10 +68,7 @@ impl Perm {
     /// # Panics
     /// Where `axis` is not below the rank.
     pub fn position_of(&self, axis: usize) -> usize {
-        self.0
-            .iter()
-            .position(|&a| a == axis)
-            .expect("axis below the rank of the permutation")
+        self.0.iter().position(|&a| a == axis).expect("axis below the rank of the permutation")
     }
 
     /// Reorders one item per axis as a transpose reorders the shape.

@@ -15,9 +15,7 @@ pub struct InferError {
 
 impl InferError {
     pub fn new(message: impl Into<String>) -> InferError {
-        InferError {
-            message: message.into(),
-        }
+        InferError { message: message.into() }
     }
 }
 
@@ -28,11 +26,7 @@ type Inferred = Result<Vec<Type>, InferError>;
 /// # Errors
 /// Where an operand is missing, or types or shapes don't fit together.
 pub fn infer(graph: &Graph, op: &Op, inputs: &[Option<ValueId>]) -> Result<Vec<Type>, InferError> {
-    let args = Args {
-        graph,
-        inputs,
-        op: op.name(),
-    };
+    let args = Args { graph, inputs, op: op.name() };
     result_types(op, &args).map_err(|e| InferError::new(format!("{}: {}", op.name(), e.message)))
 }
 
@@ -74,9 +68,7 @@ impl<'a> Args<'a> {
     fn shape_of_rank(&self, i: usize, rank: usize) -> Result<&'a [Dim], InferError> {
         let shape = self.shape(i)?;
         if shape.rank() != rank {
-            return Err(InferError::new(format!(
-                "operand {i} must have rank {rank}, but is {shape}"
-            )));
+            return Err(InferError::new(format!("operand {i} must have rank {rank}, but is {shape}")));
         }
         Ok(shape.dims())
     }
@@ -87,9 +79,7 @@ impl<'a> Args<'a> {
         match shape.dims() {
             [] => Ok(Some(1)),
             [n] => Ok(*n),
-            _ => Err(InferError::new(format!(
-                "operand {i} must be a vector, but is {shape}"
-            ))),
+            _ => Err(InferError::new(format!("operand {i} must be a vector, but is {shape}"))),
         }
     }
 }
@@ -110,9 +100,7 @@ pub(super) fn broadcast(a: &Shape, b: &Shape) -> Result<Shape, InferError> {
         (Some(m), Some(n)) if m == n => Ok(Some(m)),
         (Some(m), None) | (None, Some(m)) => Ok(Some(m)),
         (None, None) => Ok(None),
-        _ => Err(InferError::new(format!(
-            "shapes {a} and {b} can't be broadcast together"
-        ))),
+        _ => Err(InferError::new(format!("shapes {a} and {b} can't be broadcast together"))),
     });
     Ok(Shape(dims.collect::<Result<_, _>>()?))
 }
@@ -120,16 +108,13 @@ pub(super) fn broadcast(a: &Shape, b: &Shape) -> Result<Shape, InferError> {
 fn same_dtype(args: &Args<'_>, a: usize, b: usize) -> Result<DType, InferError> {
     let (x, y) = (args.dtype(a)?, args.dtype(b)?);
     if x != y {
-        return Err(InferError::new(format!(
-            "operands {a} and {b} must have one element type, but are {x} and {y}"
-        )));
+        return Err(InferError::new(format!("operands {a} and {b} must have one element type, but are {x} and {y}")));
     }
     Ok(x)
 }
 
 fn axis_of(axis: i64, rank: usize) -> Result<usize, InferError> {
-    normalize_axis(axis, rank)
-        .ok_or_else(|| InferError::new(format!("axis {axis} is outside rank {rank}")))
+    normalize_axis(axis, rank).ok_or_else(|| InferError::new(format!("axis {axis} is outside rank {rank}")))
 }
 
 fn result_types(op: &Op, args: &Args<'_>) -> Inferred {
@@ -172,25 +157,16 @@ fn result_types(op: &Op, args: &Args<'_>) -> Inferred {
         Op::Prelu => {
             let (x, out) = (args.shape(0)?, broadcast(args.shape(0)?, args.shape(1)?)?);
             if !x.agrees_with(&out) {
-                return Err(InferError::new(format!(
-                    "alpha {} does not broadcast to {x}",
-                    args.shape(1)?
-                )));
+                return Err(InferError::new(format!("alpha {} does not broadcast to {x}", args.shape(1)?)));
             }
             one(args.dtype(0)?, out)
         }
         Op::Select => {
             if args.dtype(0)? != DType::Bool {
-                return Err(InferError::new(format!(
-                    "the condition must be bool, not {}",
-                    args.dtype(0)?
-                )));
+                return Err(InferError::new(format!("the condition must be bool, not {}", args.dtype(0)?)));
             }
             let dtype = same_dtype(args, 1, 2)?;
-            one(
-                dtype,
-                broadcast(args.shape(0)?, &broadcast(args.shape(1)?, args.shape(2)?)?)?,
-            )
+            one(dtype, broadcast(args.shape(0)?, &broadcast(args.shape(1)?, args.shape(2)?)?)?)
         }
         Op::Cast { to } | Op::Quantize { to } => one(*to, args.shape(0)?.clone()),
         Op::Dequantize => one(DType::F32, args.shape(0)?.clone()),
@@ -200,21 +176,14 @@ fn result_types(op: &Op, args: &Args<'_>) -> Inferred {
         Op::TopK => top_k(args),
 
         Op::Conv2d { window, .. } => spatial::conv_2d(args, window),
-        Op::DepthwiseConv2d {
-            window, multiplier, ..
-        } => spatial::depthwise_conv_2d(args, window, *multiplier),
+        Op::DepthwiseConv2d { window, multiplier, .. } => spatial::depthwise_conv_2d(args, window, *multiplier),
         Op::TransposeConv { .. } => spatial::transpose_conv(args, 4),
         Op::Conv3d { window, .. } => spatial::conv_3d(args, window),
         Op::Conv3dTranspose { .. } => spatial::transpose_conv(args, 5),
         Op::FullyConnected { keep_num_dims, .. } => spatial::fully_connected(args, *keep_num_dims),
         Op::BatchMatMul { adj_x, adj_y, .. } => spatial::batch_mat_mul(args, *adj_x, *adj_y),
         Op::EmbeddingLookup => spatial::embedding_lookup(args),
-        Op::Pool2d {
-            padding,
-            stride,
-            filter,
-            ..
-        } => spatial::pool_2d(args, *padding, *stride, *filter),
+        Op::Pool2d { padding, stride, filter, .. } => spatial::pool_2d(args, *padding, *stride, *filter),
         Op::ResizeBilinear { .. } | Op::ResizeNearest { .. } => spatial::resize(args),
         Op::DepthToSpace { block } => spatial::depth_to_space(args, *block),
         Op::SpaceToDepth { block } => spatial::space_to_depth(args, *block),
@@ -245,10 +214,7 @@ fn result_types(op: &Op, args: &Args<'_>) -> Inferred {
         Op::Range => movement::range(args),
         Op::OneHot { axis } => movement::one_hot(args, *axis),
         Op::Where => one(DType::I64, Shape(vec![None, Some(args.shape(0)?.rank())])),
-        Op::Opaque(_) => Err(InferError::new(format!(
-            "result types of {} are not known",
-            args.op
-        ))),
+        Op::Opaque(_) => Err(InferError::new(format!("result types of {} are not known", args.op))),
     }
 }
 
@@ -264,9 +230,7 @@ fn reduce(args: &Args<'_>, kind: Reduce, keep_dims: bool) -> Inferred {
         return match (keep_dims, args.length(1)?) {
             (true, _) => one(x.dtype, Shape(vec![None; rank])),
             (false, Some(n)) if n <= rank => one(x.dtype, Shape(vec![None; rank - n])),
-            _ => Err(InferError::new(
-                "the axes are not constant, so the rank of the result is not known",
-            )),
+            _ => Err(InferError::new("the axes are not constant, so the rank of the result is not known")),
         };
     };
     let mut reduced = vec![false; rank];
@@ -293,16 +257,11 @@ fn arg_extremum(args: &Args<'_>, to: DType) -> Inferred {
 fn top_k(args: &Args<'_>) -> Inferred {
     let x = args.ty(0)?;
     let mut dims = x.shape.dims().to_vec();
-    let last = dims
-        .last_mut()
-        .ok_or_else(|| InferError::new("a scalar has no largest elements"))?;
+    let last = dims.last_mut().ok_or_else(|| InferError::new("a scalar has no largest elements"))?;
     *last = match args.ints(1) {
         Some(k) => k.first().and_then(|&k| usize::try_from(k).ok()),
         None => None,
     };
     let shape = Shape(dims);
-    Ok(vec![
-        Type::new(x.dtype, shape.clone()),
-        Type::new(DType::I32, shape),
-    ])
+    Ok(vec![Type::new(x.dtype, shape.clone()), Type::new(DType::I32, shape)])
 }

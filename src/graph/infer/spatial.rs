@@ -4,13 +4,7 @@ use super::{Args, InferError, Inferred, broadcast, one};
 use crate::graph::{Dim, Padding, Shape, Window2d, Window3d};
 
 /// Extent after a window of `filter` elements has moved over `input`.
-fn windowed(
-    input: Dim,
-    filter: Dim,
-    stride: usize,
-    dilation: usize,
-    padding: Padding,
-) -> Result<Dim, InferError> {
+fn windowed(input: Dim, filter: Dim, stride: usize, dilation: usize, padding: Padding) -> Result<Dim, InferError> {
     if stride == 0 || dilation == 0 {
         return Err(InferError::new("strides and dilations must be positive"));
     }
@@ -21,10 +15,7 @@ fn windowed(
             let Some(filter) = filter else {
                 return Ok(None);
             };
-            let span = filter
-                .saturating_sub(1)
-                .checked_mul(dilation)
-                .and_then(|s| s.checked_add(1));
+            let span = filter.saturating_sub(1).checked_mul(dilation).and_then(|s| s.checked_add(1));
             let room = span.and_then(|span| input.checked_sub(span));
             room.map(|room| Some(room / stride + 1)).ok_or_else(|| {
                 InferError::new(format!(
@@ -45,11 +36,7 @@ fn must_agree(what: &str, a: Dim, b: Dim) -> Result<Dim, InferError> {
 
 fn check_bias(args: &Args<'_>, i: usize, channels: Dim) -> Result<(), InferError> {
     if args.inputs.get(i).copied().flatten().is_some() {
-        must_agree(
-            "length of the bias against output channels",
-            args.length(i)?,
-            channels,
-        )?;
+        must_agree("length of the bias against output channels", args.length(i)?, channels)?;
     }
     Ok(())
 }
@@ -65,20 +52,8 @@ pub(super) fn conv_2d(args: &Args<'_>, window: &Window2d) -> Inferred {
         }
     }
     check_bias(args, 2, w[0])?;
-    let h = windowed(
-        x[1],
-        w[1],
-        window.stride[0],
-        window.dilation[0],
-        window.padding,
-    )?;
-    let wd = windowed(
-        x[2],
-        w[2],
-        window.stride[1],
-        window.dilation[1],
-        window.padding,
-    )?;
+    let h = windowed(x[1], w[1], window.stride[0], window.dilation[0], window.padding)?;
+    let wd = windowed(x[2], w[2], window.stride[1], window.dilation[1], window.padding)?;
     one(args.dtype(0)?, Shape(vec![x[0], h, wd, w[0]]))
 }
 
@@ -87,25 +62,11 @@ pub(super) fn depthwise_conv_2d(args: &Args<'_>, window: &Window2d, multiplier: 
     if let (Some(c), Some(o)) = (x[3], w[3])
         && c.checked_mul(multiplier) != Some(o)
     {
-        return Err(InferError::new(format!(
-            "{c} channels times multiplier {multiplier} are not the filter's {o}"
-        )));
+        return Err(InferError::new(format!("{c} channels times multiplier {multiplier} are not the filter's {o}")));
     }
     check_bias(args, 2, w[3])?;
-    let h = windowed(
-        x[1],
-        w[1],
-        window.stride[0],
-        window.dilation[0],
-        window.padding,
-    )?;
-    let wd = windowed(
-        x[2],
-        w[2],
-        window.stride[1],
-        window.dilation[1],
-        window.padding,
-    )?;
+    let h = windowed(x[1], w[1], window.stride[0], window.dilation[0], window.padding)?;
+    let wd = windowed(x[2], w[2], window.stride[1], window.dilation[1], window.padding)?;
     one(args.dtype(0)?, Shape(vec![x[0], h, wd, w[3]]))
 }
 
@@ -115,13 +76,7 @@ pub(super) fn conv_3d(args: &Args<'_>, window: &Window3d) -> Inferred {
     check_bias(args, 2, w[4])?;
     let mut dims = vec![x[0]];
     for axis in 0..3 {
-        dims.push(windowed(
-            x[axis + 1],
-            w[axis],
-            window.stride[axis],
-            window.dilation[axis],
-            window.padding,
-        )?);
+        dims.push(windowed(x[axis + 1], w[axis], window.stride[axis], window.dilation[axis], window.padding)?);
     }
     dims.push(w[4]);
     one(args.dtype(0)?, Shape(dims))
@@ -133,16 +88,10 @@ pub(super) fn transpose_conv(args: &Args<'_>, rank: usize) -> Inferred {
     let filter = args.shape_of_rank(1, rank)?;
     let shape = super::movement::shape_from(args, 0)?;
     if shape.rank() != rank {
-        return Err(InferError::new(format!(
-            "the output shape {shape} must have rank {rank}"
-        )));
+        return Err(InferError::new(format!("the output shape {shape} must have rank {rank}")));
     }
     let channels = if rank == 4 { filter[0] } else { filter[3] };
-    must_agree(
-        "output channels against filter",
-        shape.dim(rank - 1),
-        channels,
-    )?;
+    must_agree("output channels against filter", shape.dim(rank - 1), channels)?;
     check_bias(args, 3, channels)?;
     one(args.dtype(2)?, shape)
 }
@@ -162,9 +111,7 @@ pub(super) fn fully_connected(args: &Args<'_>, keep_num_dims: bool) -> Inferred 
     let rows = match (x.elements(), w[1]) {
         (Some(n), Some(k)) if k > 0 && n % k == 0 => Some(n / k),
         (Some(n), Some(k)) => {
-            return Err(InferError::new(format!(
-                "{n} elements are no whole rows of {k}"
-            )));
+            return Err(InferError::new(format!("{n} elements are no whole rows of {k}")));
         }
         _ => None,
     };
@@ -174,9 +121,7 @@ pub(super) fn fully_connected(args: &Args<'_>, keep_num_dims: bool) -> Inferred 
 pub(super) fn batch_mat_mul(args: &Args<'_>, adj_x: bool, adj_y: bool) -> Inferred {
     let (a, b) = (args.shape(0)?, args.shape(1)?);
     let (&[ref batch_a @ .., a0, a1], &[ref batch_b @ .., b0, b1]) = (a.dims(), b.dims()) else {
-        return Err(InferError::new(format!(
-            "operands must have rank 2 or more, but are {a} and {b}"
-        )));
+        return Err(InferError::new(format!("operands must have rank 2 or more, but are {a} and {b}")));
     };
     let (m, k) = if adj_x { (a1, a0) } else { (a0, a1) };
     let (k2, n) = if adj_y { (b1, b0) } else { (b0, b1) };
@@ -196,12 +141,7 @@ pub(super) fn embedding_lookup(args: &Args<'_>) -> Inferred {
     one(table.dtype, Shape(dims))
 }
 
-pub(super) fn pool_2d(
-    args: &Args<'_>,
-    padding: Padding,
-    stride: [usize; 2],
-    filter: [usize; 2],
-) -> Inferred {
+pub(super) fn pool_2d(args: &Args<'_>, padding: Padding, stride: [usize; 2], filter: [usize; 2]) -> Inferred {
     let x = args.shape_of_rank(0, 4)?;
     let h = windowed(x[1], Some(filter[0]), stride[0], 1, padding)?;
     let w = windowed(x[2], Some(filter[1]), stride[1], 1, padding)?;
@@ -212,15 +152,9 @@ pub(super) fn resize(args: &Args<'_>) -> Inferred {
     let x = args.shape_of_rank(0, 4)?;
     let size = super::movement::shape_from(args, 1)?;
     if size.rank() != 2 {
-        return Err(InferError::new(format!(
-            "the size must be height and width, but has {} entries",
-            size.rank()
-        )));
+        return Err(InferError::new(format!("the size must be height and width, but has {} entries", size.rank())));
     }
-    one(
-        args.dtype(0)?,
-        Shape(vec![x[0], size.dim(0), size.dim(1), x[3]]),
-    )
+    one(args.dtype(0)?, Shape(vec![x[0], size.dim(0), size.dim(1), x[3]]))
 }
 
 pub(super) fn depth_to_space(args: &Args<'_>, block: usize) -> Inferred {
@@ -234,15 +168,7 @@ pub(super) fn depth_to_space(args: &Args<'_>, block: usize) -> Inferred {
         )));
     }
     let scaled = |d: Dim| d.and_then(|d| d.checked_mul(block));
-    one(
-        args.dtype(0)?,
-        Shape(vec![
-            x[0],
-            scaled(x[1]),
-            scaled(x[2]),
-            x[3].map(|c| c / area),
-        ]),
-    )
+    one(args.dtype(0)?, Shape(vec![x[0], scaled(x[1]), scaled(x[2]), x[3].map(|c| c / area)]))
 }
 
 pub(super) fn space_to_depth(args: &Args<'_>, block: usize) -> Inferred {
@@ -255,15 +181,7 @@ pub(super) fn space_to_depth(args: &Args<'_>, block: usize) -> Inferred {
         )));
     }
     let c = x[3].and_then(|c| c.checked_mul(block)?.checked_mul(block));
-    one(
-        args.dtype(0)?,
-        Shape(vec![
-            x[0],
-            x[1].map(|d| d / block),
-            x[2].map(|d| d / block),
-            c,
-        ]),
-    )
+    one(args.dtype(0)?, Shape(vec![x[0], x[1].map(|d| d / block), x[2].map(|d| d / block), c]))
 }
 
 /// Block sizes and, for each, what is added before and after; where all is constant.
@@ -279,20 +197,12 @@ pub(super) fn space_to_batch(args: &Args<'_>) -> Inferred {
         return one(x.dtype, Shape(vec![None; dims.len()]));
     };
     if dims.len() <= block.len() {
-        return Err(InferError::new(format!(
-            "{} blocked axes for an operand of {}",
-            block.len(),
-            x.shape
-        )));
+        return Err(InferError::new(format!("{} blocked axes for an operand of {}", block.len(), x.shape)));
     }
     for (i, &b) in block.iter().enumerate() {
         let padded = dims[i + 1].map(|d| d as i64 + pads[2 * i] + pads[2 * i + 1]);
         if padded.is_some_and(|p| p < 0 || p % b != 0) {
-            return Err(InferError::new(format!(
-                "axis {} of {} does not split into blocks of {b}",
-                i + 1,
-                x.shape
-            )));
+            return Err(InferError::new(format!("axis {} of {} does not split into blocks of {b}", i + 1, x.shape)));
         }
         dims[i + 1] = padded.map(|p| (p / b) as usize);
         dims[0] = dims[0].and_then(|n| n.checked_mul(b as usize));
@@ -307,26 +217,15 @@ pub(super) fn batch_to_space(args: &Args<'_>) -> Inferred {
         return one(x.dtype, Shape(vec![None; dims.len()]));
     };
     if dims.len() <= block.len() {
-        return Err(InferError::new(format!(
-            "{} blocked axes for an operand of {}",
-            block.len(),
-            x.shape
-        )));
+        return Err(InferError::new(format!("{} blocked axes for an operand of {}", block.len(), x.shape)));
     }
     for (i, &b) in block.iter().enumerate() {
         if dims[0].is_some_and(|n| n as i64 % b != 0) {
-            return Err(InferError::new(format!(
-                "the batch of {} does not split by {b}",
-                x.shape
-            )));
+            return Err(InferError::new(format!("the batch of {} does not split by {b}", x.shape)));
         }
         dims[0] = dims[0].map(|n| n / b as usize);
-        dims[i + 1] = match dims[i + 1]
-            .map(|d| (d as i64).saturating_mul(b) - crops[2 * i] - crops[2 * i + 1])
-        {
-            Some(d) => Some(
-                usize::try_from(d).map_err(|_| InferError::new("more is cropped than there is"))?,
-            ),
+        dims[i + 1] = match dims[i + 1].map(|d| (d as i64).saturating_mul(b) - crops[2 * i] - crops[2 * i + 1]) {
+            Some(d) => Some(usize::try_from(d).map_err(|_| InferError::new("more is cropped than there is"))?),
             None => None,
         };
     }
