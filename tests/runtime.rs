@@ -172,7 +172,7 @@ fn scalars_have_no_dims() {
     for kernels in ALL_KERNELS {
         let mut session = session(&library, "scalar.tflite", kernels).unwrap();
         let outputs = session.run(&[float_input("x", &[], &floats(&[1.5]))]).unwrap();
-        assert_eq!(outputs[0].dims, []);
+        assert!(outputs[0].dims.is_empty());
         assert_eq!(to_floats(&outputs[0]), [3.0]);
     }
 }
