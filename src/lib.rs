@@ -3,6 +3,10 @@
 pub mod graph;
 pub mod lower;
 pub mod onnx;
+pub mod options;
+pub mod progress;
 pub mod runtime;
+pub mod samples;
 pub mod schema;
 pub mod tensor;
+pub mod verify;
