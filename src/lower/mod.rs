@@ -4,6 +4,7 @@
 //! A lowering is right with every optimisation off: spatial operators stand between transposes, nothing is guessed from shapes.
 //! What can't be expressed is refused by name, and lowering goes on, so that one run finds everything.
 
+mod activation;
 mod batch_normalization;
 mod conv;
 mod conv_transpose;
@@ -11,7 +12,10 @@ mod cx;
 mod driver;
 mod elementwise;
 mod matmul;
+mod normalization;
 mod pool;
+mod reduce;
+mod softmax;
 mod table;
 mod window;
 
