@@ -3,3 +3,4 @@
 pub mod graph;
 pub mod schema;
 pub mod tensor;
+pub mod tflite;
