@@ -9,4 +9,5 @@ pub mod runtime;
 pub mod samples;
 pub mod schema;
 pub mod tensor;
+pub mod tflite;
 pub mod verify;
