@@ -1,5 +1,6 @@
 //! litesmith converts ONNX models to float and quantized `.tflite` files.
 
+pub mod exec;
 pub mod graph;
 pub mod lower;
 pub mod onnx;
