@@ -12,6 +12,8 @@ mod buffers;
 mod codes;
 mod metadata;
 mod normalize;
+mod read;
+mod read_options;
 mod runtimes;
 mod versions;
 mod write;
@@ -19,4 +21,5 @@ mod write_options;
 
 pub use metadata::Runtime;
 pub use normalize::normalized;
+pub use read::{ReadError, read};
 pub use write::{WriteError, WriteOptions, Written, write};
