@@ -7,6 +7,10 @@ use bytes::Bytes;
 use flatbuffers::{FlatBufferBuilder, WIPOffset};
 use litesmith::schema::*;
 
+fn pack(model: &Model) -> Bytes {
+    model.to_bytes().expect("a small model")
+}
+
 fn full_model() -> Bytes {
     Bytes::from(wire::Filler::new(false).model())
 }
@@ -16,7 +20,7 @@ fn full_model() -> Bytes {
 fn a_model_with_everything_round_trips() {
     let file = full_model();
     let model = Model::from_bytes(&file).expect("a valid file");
-    let packed = model.to_bytes();
+    let packed = pack(&model);
     assert!(has_identifier(&packed));
     assert_eq!(Model::from_bytes(&packed).expect("a valid file"), model);
 
@@ -60,8 +64,8 @@ fn names_belong_to_ids() {
 #[test]
 fn defaults_and_absent_fields_round_trip() {
     let absent = Model::default();
-    assert_eq!(Model::from_bytes(&absent.to_bytes()).as_ref(), Ok(&absent));
-    assert_eq!(wire::dump(&absent.to_bytes()).value, serde_json::json!({}));
+    assert_eq!(Model::from_bytes(&pack(&absent)).as_ref(), Ok(&absent));
+    assert_eq!(wire::dump(&pack(&absent)).value, serde_json::json!({}));
 
     let options = [
         Conv2DOptions::default().into(),
@@ -78,7 +82,7 @@ fn defaults_and_absent_fields_round_trip() {
     };
     let buffers = vec![Buffer::default(), Buffer { data: Some(Bytes::new()), ..Default::default() }];
     let model = Model { subgraphs: Some(vec![subgraph]), buffers: Some(buffers), ..Default::default() };
-    let file = model.to_bytes();
+    let file = pack(&model);
     assert_eq!(Model::from_bytes(&file).as_ref(), Ok(&model));
     let dump = wire::dump(&file).value;
     assert_eq!(dump["subgraphs"][0]["operators"][0], serde_json::json!({"builtin_options": {"Conv2DOptions": {}}}));
@@ -96,7 +100,7 @@ fn deprecated_fields_are_read_and_not_written() {
     let view = root_as_model(&file).expect("a valid file");
     let signature = view.signature_defs().expect("signatures").get(0);
     assert_eq!(signature.deprecated_tag(), wire::dump(&file).value["signature_defs"][0]["deprecated_tag"].as_str());
-    let packed = Model::from_bytes(&file).expect("a valid file").to_bytes();
+    let packed = pack(&Model::from_bytes(&file).expect("a valid file"));
     let signature = &wire::dump(&packed).value["signature_defs"][0];
     assert_eq!(signature.get("deprecated_tag"), None);
     assert!(signature["subgraph_index"].is_u64());
@@ -124,7 +128,7 @@ fn data_are_aligned() {
             buffers: Some(buffers),
             ..Default::default()
         };
-        let file = model.to_bytes();
+        let file = pack(&model);
         assert_eq!(Model::from_bytes(&file).as_ref(), Ok(&model));
 
         let model = root_as_model(&file).expect("a valid file");
@@ -256,7 +260,7 @@ fn read(bytes: Vec<u8>) -> bool {
     let _ = has_identifier(&file);
     match Model::from_bytes(&file) {
         // What can be read can be written.
-        Ok(model) => !model.to_bytes().is_empty(),
+        Ok(model) => !pack(&model).is_empty(),
         Err(error) => error.to_string().is_empty(),
     }
 }
@@ -313,13 +317,12 @@ fn small_model() -> Bytes {
     };
     let subgraph = SubGraph { tensors: Some(vec![tensor]), operators: Some(vec![operator]), ..Default::default() };
     let data = Some(Bytes::from_static(b"weights"));
-    Model {
+    pack(&Model {
         version: MODEL_VERSION,
         subgraphs: Some(vec![subgraph]),
         buffers: Some(vec![Buffer { data, size: 7, ..Default::default() }]),
         ..Default::default()
-    }
-    .to_bytes()
+    })
 }
 
 #[test]
