@@ -189,6 +189,14 @@ fn byte_vectors_are_shared_with_their_source() {
     assert_eq!(data(&copied), shared);
 }
 
+/// The data are one allocation that is never touched, so this takes neither memory nor time.
+#[test]
+fn a_model_over_two_gigabytes_is_refused() {
+    let data = Bytes::from(vec![0; 1 << 28]);
+    let buffers = (0..8).map(|_| Buffer { data: Some(data.clone()), ..Default::default() }).collect();
+    assert_eq!(Model { buffers: Some(buffers), ..Default::default() }.to_bytes(), Err(TooLarge));
+}
+
 /// An operator with these two fields of the first union, in a file of its own.
 fn operator_with_options(tag: Option<u8>, value: bool) -> Vec<u8> {
     let mut b = FlatBufferBuilder::new();
