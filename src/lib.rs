@@ -1,7 +1,13 @@
 //! litesmith converts ONNX models to float and quantized `.tflite` files.
 
 pub mod graph;
+pub mod lower;
 pub mod onnx;
+pub mod options;
+pub mod progress;
 pub mod runtime;
+pub mod samples;
 pub mod schema;
 pub mod tensor;
+pub mod tflite;
+pub mod verify;
