@@ -137,7 +137,9 @@ fn open_extents_need_not_work_as_one() {
     for kernels in ALL_KERNELS {
         let mut session = session(&library, "open_image.tflite", kernels).unwrap();
         let error = session.run(&[float_input("image", &[1, 2, 2, 1], &floats(&[1.0; 4]))]).unwrap_err();
-        assert!(matches!(error, RuntimeError::Unsupported(_)), "{error}"); // The result would be empty.
+        // XNNPACK refuses the image, the built-in kernels make a result without elements of it.
+        let refused = matches!(error, RuntimeError::Status { .. } | RuntimeError::Unsupported(_));
+        assert!(refused, "{error}");
         let outputs = session.run(&[float_input("image", &[1, 3, 4, 1], &floats(&[1.0; 12]))]).unwrap();
         assert_eq!(outputs[0].dims, [1, 1, 2, 1]);
         assert_eq!(to_floats(&outputs[0]), [10.0, 10.0]);
