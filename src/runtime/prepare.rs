@@ -132,7 +132,7 @@ pub(super) fn describe(api: &Api, model: &Owned<Model>) -> Result<Described, Run
     // SAFETY: the model is alive.
     let status = unsafe { (api.get_num_model_signatures)(model.as_ptr(), &mut count) };
     check("LiteRtGetNumModelSignatures", status)?;
-    if count <= SIGNATURE {
+    if count == 0 {
         return Err(RuntimeError::Unsupported("it has no subgraph".into()));
     }
     let mut signature = ptr::null_mut();
