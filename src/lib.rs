@@ -8,6 +8,7 @@ pub mod options;
 pub mod progress;
 pub mod runtime;
 pub mod samples;
+pub mod quant;
 pub mod schema;
 pub mod tensor;
 pub mod tflite;
