@@ -27,7 +27,9 @@ pub(super) fn shape_from(args: &Args<'_>, i: usize) -> Result<Shape, InferError>
 pub(super) fn pad(args: &Args<'_>) -> Inferred {
     let x = args.ty(0)?;
     let rank = x.shape.rank();
-    let Some(pads) = args.ints(1) else { return one(x.dtype, Shape(vec![None; rank])) };
+    let Some(pads) = args.ints(1) else {
+        return one(x.dtype, Shape(vec![None; rank]));
+    };
     if pads.len() != 2 * rank {
         return Err(InferError::new(format!("{} pads for an operand of {}", pads.len(), x.shape)));
     }
@@ -43,7 +45,9 @@ pub(super) fn pad(args: &Args<'_>) -> Inferred {
 
 pub(super) fn reshape(args: &Args<'_>) -> Inferred {
     let x = args.ty(0)?;
-    let Some(dims) = args.ints(1) else { return one(x.dtype, shape_from(args, 1)?) };
+    let Some(dims) = args.ints(1) else {
+        return one(x.dtype, shape_from(args, 1)?);
+    };
     let mut shape = dims.iter().map(|&d| if d == -1 { Ok(None) } else { extent(d) }).collect::<Result<Vec<_>, _>>()?;
     let holes = dims.iter().filter(|&&d| d == -1).count();
     if holes > 1 {
@@ -101,7 +105,9 @@ pub(super) fn expand_dims(args: &Args<'_>) -> Inferred {
 pub(super) fn transpose(args: &Args<'_>) -> Inferred {
     let x = args.ty(0)?;
     let rank = x.shape.rank();
-    let Some(perm) = args.ints(1) else { return one(x.dtype, Shape(vec![None; rank])) };
+    let Some(perm) = args.ints(1) else {
+        return one(x.dtype, Shape(vec![None; rank]));
+    };
     let axes = perm.iter().map(|&axis| axis_of(axis, rank)).collect::<Result<Vec<_>, _>>()?;
     let perm = (axes.len() == rank).then(|| crate::tensor::Perm::new(axes)).flatten();
     let perm = perm.ok_or_else(|| InferError::new(format!("the permutation does not fit {}", x.shape)))?;
@@ -154,7 +160,9 @@ pub(super) fn split_v(args: &Args<'_>, parts: usize) -> Inferred {
     let axis = axis_of(axis, x.shape.rank())?;
     let sizes = match args.ints(1) {
         Some(sizes) if sizes.len() == parts => sizes,
-        Some(sizes) => return Err(InferError::new(format!("{} sizes for {parts} parts", sizes.len()))),
+        Some(sizes) => {
+            return Err(InferError::new(format!("{} sizes for {parts} parts", sizes.len())));
+        }
         None => {
             let mut dims = x.shape.dims().to_vec();
             dims[axis] = None;
@@ -210,7 +218,9 @@ pub(super) fn slice(args: &Args<'_>) -> Inferred {
     }
     let extent_at = |axis: usize| -> Result<Dim, InferError> {
         let total = x.shape.dim(axis).map(|d| d as i64);
-        let Some(size) = size.as_ref().map(|s| s[axis]) else { return Ok(None) };
+        let Some(size) = size.as_ref().map(|s| s[axis]) else {
+            return Ok(None);
+        };
         let Some(begin) = begin.as_ref().map(|b| b[axis]) else {
             return if size < 0 { Ok(None) } else { extent(size) };
         };
@@ -298,7 +308,9 @@ pub(super) fn gather_nd(args: &Args<'_>) -> Inferred {
 
 pub(super) fn tile(args: &Args<'_>) -> Inferred {
     let x = args.ty(0)?;
-    let Some(multiples) = args.ints(1) else { return one(x.dtype, Shape(vec![None; x.shape.rank()])) };
+    let Some(multiples) = args.ints(1) else {
+        return one(x.dtype, Shape(vec![None; x.shape.rank()]));
+    };
     if multiples.len() != x.shape.rank() {
         return Err(InferError::new(format!("{} multiples for {}", multiples.len(), x.shape)));
     }
