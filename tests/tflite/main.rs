@@ -1,5 +1,7 @@
 //! Files written and read again, files made elsewhere, and files that are broken.
 
+mod broken;
+mod elsewhere;
 mod ops;
 
 use litesmith::graph::verify;
