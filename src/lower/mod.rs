@@ -5,14 +5,31 @@
 //! What can't be expressed is refused by name, and lowering goes on, so that one run finds everything.
 
 mod batch_normalization;
+mod cast;
+mod concat;
+mod constant;
 mod conv;
 mod conv_transpose;
 mod cx;
+mod depth_to_space;
 mod driver;
 mod elementwise;
+mod expand;
+mod gather;
+mod identity;
+mod kernel_type;
+mod known;
+mod logic;
 mod matmul;
+mod pad;
 mod pool;
+mod reshape;
+mod resize;
+mod shape;
+mod slice;
+mod split;
 mod table;
+mod transpose;
 mod window;
 
 pub use driver::{Lowered, Note, Problem, lower};
