@@ -3,5 +3,6 @@
 pub mod graph;
 pub mod lower;
 pub mod onnx;
+pub mod passes;
 pub mod schema;
 pub mod tensor;
