@@ -210,7 +210,9 @@ mod tests {
     /// Drops every `NEG` of a `NEG`.
     fn drop_double_negation(graph: &mut Graph) -> usize {
         rewrite(graph, &NoEvaluate, |cx, node| {
-            let (Op::Unary(Unary::Neg), Some(x)) = (&node.op, node.input(0)) else { return Ok(None) };
+            let (Op::Unary(Unary::Neg), Some(x)) = (&node.op, node.input(0)) else {
+                return Ok(None);
+            };
             Ok(cx.producer(x).filter(|p| p.op == Op::Unary(Unary::Neg)).and_then(|p| p.input(0)).map(|x| vec![x]))
         })
         .unwrap()
