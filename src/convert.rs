@@ -163,7 +163,7 @@ impl Converter {
         layout::channels_last(&mut graph, &channels_last(&self.options.channels_last))
             .map_err(|e| Error::Options(e.to_string()))?;
         if self.options.layout {
-            layout::optimize(&mut graph, evaluate).map_err(Error::infer("layout"))?;
+            layout::optimize(&mut graph).map_err(Error::infer("layout"))?;
         }
         run_passes(&mut graph, passes::AFTER_LAYOUT, report)?;
         Ok(graph)
