@@ -3,7 +3,7 @@
 //! A sweep walks the nodes in order and appends them, changed or not, to a new list: a rewrite of a graph of any length takes
 //! time in line with its length, and what a rewrite emits is itself folded and typed by the [`Builder`].
 
-use super::{Builder, Evaluate, Graph, InferError, Node, Op, Precision, Shape, ValueId};
+use super::{Builder, Evaluate, Graph, InferError, Node, Op, Precision, Quant, Shape, ValueId};
 
 /// What a rewrite sees while it looks at one node: the nodes written so far, and a builder that writes more.
 pub struct Cx<'a> {
@@ -34,20 +34,25 @@ impl Cx<'_> {
         if self.uses(value) == 1 { self.producer(value) } else { None }
     }
 
-    /// Writes down who makes the results of the nodes from `from` on, and whom they use.
-    fn index_new_nodes(&mut self, from: usize) {
+    /// Writes down who makes the results of the nodes from `from` on, and how often the values from `new` on are used by them.
+    /// Uses of older values stay as they were: what a new node takes over, the node it stands for gives up.
+    fn index_new_nodes(&mut self, from: usize, new: usize) {
         self.producer.resize(self.b.graph.values.len(), None);
         self.uses.resize(self.b.graph.values.len(), 0);
-        for index in from..self.b.graph.nodes.len() {
-            for output in &self.b.graph.nodes[index].outputs {
+        for (index, node) in self.b.graph.nodes.iter().enumerate().skip(from) {
+            for output in &node.outputs {
                 self.producer[output.0 as usize] = Some(index);
+            }
+            for input in node.inputs.iter().flatten().filter(|id| id.0 as usize >= new) {
+                self.uses[input.0 as usize] += 1;
             }
         }
     }
 }
 
 /// Offers every node to `replace`, in order. Where that gives values (one for each result), the node goes and the values take
-/// its results' place; where it gives `None`, the node stays. Returns how many nodes were replaced. Dead nodes are removed.
+/// its results' place, and their names where they are new; where it gives `None`, the node stays. Returns how many nodes were
+/// replaced. Dead nodes are removed.
 ///
 /// # Errors
 /// What `replace` emits may not fit its operands.
@@ -68,7 +73,7 @@ pub fn rewrite(
                 *input = to;
             }
         }
-        let written = cx.b.graph.nodes.len();
+        let (written, known) = (cx.b.graph.nodes.len(), cx.b.graph.values.len());
         let scope = node.outputs.first().map(|&id| cx.b.graph.value(id).name.clone()).unwrap_or_default();
         cx.b.set_origin(node.origin, &scope);
         cx.b.set_precision(node.precision);
@@ -87,18 +92,16 @@ pub fn rewrite(
                     cx.uses.resize(cx.b.graph.values.len(), 0);
                     cx.uses[new.0 as usize] += cx.uses[old.0 as usize];
                     let is_output = cx.b.graph.outputs.contains(&old);
-                    let new = if is_output { take_over_name(&mut cx.b, old, new)? } else { new };
+                    let new = if is_output { take_over_output(&mut cx.b, old, new)? } else { new };
+                    if !is_output && new.0 as usize >= known {
+                        cx.b.graph.value_mut(new).name = std::mem::take(&mut cx.b.graph.value_mut(old).name);
+                    }
                     moved[old.0 as usize] = Some(new);
                 }
             }
         }
-        cx.index_new_nodes(written);
+        cx.index_new_nodes(written, known);
         moved.resize(cx.b.graph.values.len(), None);
-    }
-    for output in &mut graph.outputs {
-        if let Some(to) = moved[output.0 as usize] {
-            *output = to;
-        }
     }
     remove_dead(graph);
     Ok(replaced)
@@ -106,11 +109,12 @@ pub fn rewrite(
 
 /// Makes `new` the output that `old` was: it takes the name, or a copy of it does where `new` has a name to keep (an input, a
 /// constant, another output).
-fn take_over_name(b: &mut Builder<'_>, old: ValueId, new: ValueId) -> Result<ValueId, InferError> {
+fn take_over_output(b: &mut Builder<'_>, old: ValueId, new: ValueId) -> Result<ValueId, InferError> {
     let keeps_name = b.graph.inputs.contains(&new) || b.graph.outputs.contains(&new) || b.graph.constant(new).is_some();
     let value = if keeps_name { copy_of(b, new)? } else { new };
     let name = std::mem::take(&mut b.graph.value_mut(old).name);
     b.graph.value_mut(value).name = name;
+    b.graph.outputs.iter_mut().filter(|output| **output == old).for_each(|output| *output = value);
     Ok(value)
 }
 
@@ -143,7 +147,7 @@ impl Builder<'_> {
     }
 }
 
-/// Removes nodes none of whose results is needed.
+/// Removes nodes none of whose results is needed, and the data of constants that no node uses.
 pub fn remove_dead(graph: &mut Graph) {
     let mut needed = vec![false; graph.values.len()];
     for output in &graph.outputs {
@@ -164,6 +168,20 @@ pub fn remove_dead(graph: &mut Graph) {
         index += 1;
         keep[index - 1]
     });
+    for (i, value) in graph.values.iter().enumerate() {
+        if let (true, Some(Quant::Blockwise { scales, zero_points, .. })) = (needed[i], &value.quant) {
+            let of_blocks = std::iter::once(scales).chain(zero_points);
+            of_blocks
+                .filter_map(|id| Some(id.0 as usize).filter(|&i| i < graph.values.len()))
+                .for_each(|i| needed[i] = true);
+        }
+    }
+    // Data that nothing uses any more would stay in memory until the file is written.
+    for (value, needed) in graph.values.iter_mut().zip(&needed) {
+        if !needed {
+            value.data = None;
+        }
+    }
 }
 
 /// Operators that are only carried may assign variables or call into other graphs.
@@ -192,7 +210,9 @@ mod tests {
     /// Drops every `NEG` of a `NEG`.
     fn drop_double_negation(graph: &mut Graph) -> usize {
         rewrite(graph, &NoEvaluate, |cx, node| {
-            let (Op::Unary(Unary::Neg), Some(x)) = (&node.op, node.input(0)) else { return Ok(None) };
+            let (Op::Unary(Unary::Neg), Some(x)) = (&node.op, node.input(0)) else {
+                return Ok(None);
+            };
             Ok(cx.producer(x).filter(|p| p.op == Op::Unary(Unary::Neg)).and_then(|p| p.input(0)).map(|x| vec![x]))
         })
         .unwrap()
@@ -213,5 +233,52 @@ mod tests {
         assert_eq!(graph.nodes.len(), 1, "a copy stands between input and output");
         assert_eq!(graph.value(graph.inputs[0]).name, "x");
         assert_eq!(graph.value(graph.outputs[0]).name, "y");
+    }
+
+    #[test]
+    fn two_outputs_that_become_one_value_keep_their_names() {
+        let mut graph = chain(&[Unary::Neg, Unary::Neg, Unary::Abs]);
+        // |x| twice: the first under the name "first", then the chain's own.
+        let first = {
+            let x = graph.inputs[0];
+            let mut b = Builder::new(&mut graph, &NoEvaluate);
+            b.unary(Unary::Abs, x).unwrap()
+        };
+        graph.value_mut(first).name = "first".into();
+        graph.nodes.rotate_right(1);
+        graph.outputs.insert(0, first);
+        let mut seen = None;
+        rewrite(&mut graph, &NoEvaluate, |cx, node| {
+            // Replaces both by the first one's copy.
+            if node.op != Op::Unary(Unary::Abs) {
+                return Ok(None);
+            }
+            let x = node.input(0).ok_or_else(|| InferError::new("no operand"))?;
+            let value = match seen {
+                Some(value) => value,
+                None => cx.b.unary(Unary::Exp, x)?,
+            };
+            seen = Some(value);
+            Ok(Some(vec![value]))
+        })
+        .unwrap();
+        let names: Vec<&str> = graph.outputs.iter().map(|&id| graph.value(id).name.as_str()).collect();
+        assert_eq!(names, ["first", "y"]);
+        assert_ne!(graph.outputs[0], graph.outputs[1]);
+    }
+
+    #[test]
+    fn a_new_value_takes_the_name_of_what_it_replaces() {
+        let mut graph = chain(&[Unary::Abs, Unary::Neg]);
+        let middle = graph.nodes[0].outputs[0];
+        graph.value_mut(middle).name = "middle".into();
+        rewrite(&mut graph, &NoEvaluate, |cx, node| {
+            let (Op::Unary(Unary::Abs), Some(x)) = (&node.op, node.input(0)) else { return Ok(None) };
+            let square = cx.b.mul(x, x)?;
+            Ok(Some(vec![cx.b.unary(Unary::Sqrt, square)?]))
+        })
+        .unwrap();
+        let names: Vec<&str> = graph.nodes.iter().map(|n| graph.value(n.outputs[0]).name.as_str()).collect();
+        assert_eq!(names, ["middle/mul", "middle", "y"]);
     }
 }

@@ -94,7 +94,9 @@ impl Checker<'_> {
 
     fn check_quant(&mut self, place: String, quant: &Quant, i: usize) {
         let value = &self.graph.values[i];
-        let Quant::Affine { scale, zero_point, axis } = quant else { return };
+        let Quant::Affine { scale, zero_point, axis } = quant else {
+            return;
+        };
         if scale.is_empty() || scale.len() != zero_point.len() {
             return self.report(place, format!("has {} scales and {} zero points", scale.len(), zero_point.len()));
         }

@@ -47,7 +47,9 @@ impl Tensor {
             DType::I4 => self.unpacked(4, true),
             DType::U4 => self.unpacked(4, false),
             DType::I2 => self.unpacked(2, true),
-            actual => return Err(TensorError::DType { wanted: DType::I64, actual }),
+            actual => {
+                return Err(TensorError::DType { wanted: DType::I64, actual });
+            }
         })
     }
 
@@ -76,7 +78,9 @@ impl Tensor {
                 DType::U16 => Tensor::from_vec(shape, values.iter().map(|&x| x as u16).collect()),
                 DType::U32 => Tensor::from_vec(shape, values.iter().map(|&x| x as u32).collect()),
                 DType::U64 => Tensor::from_vec(shape, values.iter().map(|&x| x as u64).collect()),
-                _ => return Err(TensorError::DType { wanted: to, actual: self.dtype() }),
+                _ => {
+                    return Err(TensorError::DType { wanted: to, actual: self.dtype() });
+                }
             })
         } else {
             let values = self.to_i64s()?;
@@ -94,7 +98,9 @@ impl Tensor {
                 DType::U16 => Tensor::from_vec(shape, values.iter().map(|&x| x as u16).collect()),
                 DType::U32 => Tensor::from_vec(shape, values.iter().map(|&x| x as u32).collect()),
                 DType::U64 => Tensor::from_vec(shape, values.iter().map(|&x| x as u64).collect()),
-                _ => return Err(TensorError::DType { wanted: to, actual: self.dtype() }),
+                _ => {
+                    return Err(TensorError::DType { wanted: to, actual: self.dtype() });
+                }
             })
         }
     }

@@ -3,6 +3,9 @@
 use super::{Args, InferError, Inferred, axis_of, broadcast, one};
 use crate::graph::{Dim, Shape, SliceMasks, Type};
 
+/// Far beyond what any kernel takes.
+const MAX_RANK: usize = 64;
+
 fn extent(n: i64) -> Result<Dim, InferError> {
     let n = usize::try_from(n).map_err(|_| InferError::new(format!("an extent of {n}")))?;
     Ok(Some(n))
@@ -14,6 +17,8 @@ pub(super) fn shape_from(args: &Args<'_>, i: usize) -> Result<Shape, InferError>
         return Ok(Shape(dims.into_iter().map(extent).collect::<Result<_, _>>()?));
     }
     match args.length(i)? {
+        // A file may claim any length for a vector that is not there yet.
+        Some(rank) if rank > MAX_RANK => Err(InferError::new(format!("a shape of {rank} axes"))),
         Some(rank) => Ok(Shape(vec![None; rank])),
         None => Err(InferError::new("the rank of the result is not known")),
     }
@@ -22,7 +27,9 @@ pub(super) fn shape_from(args: &Args<'_>, i: usize) -> Result<Shape, InferError>
 pub(super) fn pad(args: &Args<'_>) -> Inferred {
     let x = args.ty(0)?;
     let rank = x.shape.rank();
-    let Some(pads) = args.ints(1) else { return one(x.dtype, Shape(vec![None; rank])) };
+    let Some(pads) = args.ints(1) else {
+        return one(x.dtype, Shape(vec![None; rank]));
+    };
     if pads.len() != 2 * rank {
         return Err(InferError::new(format!("{} pads for an operand of {}", pads.len(), x.shape)));
     }
@@ -38,7 +45,9 @@ pub(super) fn pad(args: &Args<'_>) -> Inferred {
 
 pub(super) fn reshape(args: &Args<'_>) -> Inferred {
     let x = args.ty(0)?;
-    let Some(dims) = args.ints(1) else { return one(x.dtype, shape_from(args, 1)?) };
+    let Some(dims) = args.ints(1) else {
+        return one(x.dtype, shape_from(args, 1)?);
+    };
     let mut shape = dims.iter().map(|&d| if d == -1 { Ok(None) } else { extent(d) }).collect::<Result<Vec<_>, _>>()?;
     let holes = dims.iter().filter(|&&d| d == -1).count();
     if holes > 1 {
@@ -96,7 +105,9 @@ pub(super) fn expand_dims(args: &Args<'_>) -> Inferred {
 pub(super) fn transpose(args: &Args<'_>) -> Inferred {
     let x = args.ty(0)?;
     let rank = x.shape.rank();
-    let Some(perm) = args.ints(1) else { return one(x.dtype, Shape(vec![None; rank])) };
+    let Some(perm) = args.ints(1) else {
+        return one(x.dtype, Shape(vec![None; rank]));
+    };
     let axes = perm.iter().map(|&axis| axis_of(axis, rank)).collect::<Result<Vec<_>, _>>()?;
     let perm = (axes.len() == rank).then(|| crate::tensor::Perm::new(axes)).flatten();
     let perm = perm.ok_or_else(|| InferError::new(format!("the permutation does not fit {}", x.shape)))?;
@@ -149,14 +160,16 @@ pub(super) fn split_v(args: &Args<'_>, parts: usize) -> Inferred {
     let axis = axis_of(axis, x.shape.rank())?;
     let sizes = match args.ints(1) {
         Some(sizes) if sizes.len() == parts => sizes,
-        Some(sizes) => return Err(InferError::new(format!("{} sizes for {parts} parts", sizes.len()))),
+        Some(sizes) => {
+            return Err(InferError::new(format!("{} sizes for {parts} parts", sizes.len())));
+        }
         None => {
             let mut dims = x.shape.dims().to_vec();
             dims[axis] = None;
             return Ok(vec![Type::new(x.dtype, Shape(dims)); parts]);
         }
     };
-    let known: i64 = sizes.iter().filter(|&&s| s >= 0).sum();
+    let known = sizes.iter().filter(|&&s| s >= 0).fold(0i64, |sum, &s| sum.saturating_add(s));
     let total = x.shape.dim(axis).map(|d| d as i64);
     let rest = sizes.iter().filter(|&&s| s < 0).count();
     if rest > 1 || total.is_some_and(|t| known > t || (rest == 0 && known != t)) {
@@ -205,7 +218,9 @@ pub(super) fn slice(args: &Args<'_>) -> Inferred {
     }
     let extent_at = |axis: usize| -> Result<Dim, InferError> {
         let total = x.shape.dim(axis).map(|d| d as i64);
-        let Some(size) = size.as_ref().map(|s| s[axis]) else { return Ok(None) };
+        let Some(size) = size.as_ref().map(|s| s[axis]) else {
+            return Ok(None);
+        };
         let Some(begin) = begin.as_ref().map(|b| b[axis]) else {
             return if size < 0 { Ok(None) } else { extent(size) };
         };
@@ -264,7 +279,7 @@ fn strided_extent(dim: i64, begin: Option<i64>, end: Option<i64>, stride: i64) -
     } else {
         let begin = begin.map_or(dim - 1, |b| clamp(b, -1, dim - 1));
         let end = end.map_or(-1, |e| clamp(e, -1, dim - 1));
-        (begin - end, -stride)
+        (begin - end, stride.saturating_neg())
     };
     if count <= 0 { 0 } else { ((count - 1) / step + 1) as usize }
 }
@@ -293,7 +308,9 @@ pub(super) fn gather_nd(args: &Args<'_>) -> Inferred {
 
 pub(super) fn tile(args: &Args<'_>) -> Inferred {
     let x = args.ty(0)?;
-    let Some(multiples) = args.ints(1) else { return one(x.dtype, Shape(vec![None; x.shape.rank()])) };
+    let Some(multiples) = args.ints(1) else {
+        return one(x.dtype, Shape(vec![None; x.shape.rank()]));
+    };
     if multiples.len() != x.shape.rank() {
         return Err(InferError::new(format!("{} multiples for {}", multiples.len(), x.shape)));
     }

@@ -12,7 +12,9 @@ fn windowed(input: Dim, filter: Dim, stride: usize, dilation: usize, padding: Pa
     match padding {
         Padding::Same => Ok(Some(input.div_ceil(stride))),
         Padding::Valid => {
-            let Some(filter) = filter else { return Ok(None) };
+            let Some(filter) = filter else {
+                return Ok(None);
+            };
             let span = filter.saturating_sub(1).checked_mul(dilation).and_then(|s| s.checked_add(1));
             let room = span.and_then(|span| input.checked_sub(span));
             room.map(|room| Some(room / stride + 1)).ok_or_else(|| {
@@ -108,7 +110,9 @@ pub(super) fn fully_connected(args: &Args<'_>, keep_num_dims: bool) -> Inferred 
     }
     let rows = match (x.elements(), w[1]) {
         (Some(n), Some(k)) if k > 0 && n % k == 0 => Some(n / k),
-        (Some(n), Some(k)) => return Err(InferError::new(format!("{n} elements are no whole rows of {k}"))),
+        (Some(n), Some(k)) => {
+            return Err(InferError::new(format!("{n} elements are no whole rows of {k}")));
+        }
         _ => None,
     };
     one(args.dtype(0)?, Shape(vec![rows, w[0]]))
@@ -189,12 +193,14 @@ fn blocks(args: &Args<'_>) -> Option<(Vec<i64>, Vec<i64>)> {
 pub(super) fn space_to_batch(args: &Args<'_>) -> Inferred {
     let x = args.ty(0)?;
     let mut dims = x.shape.dims().to_vec();
-    let Some((block, pads)) = blocks(args) else { return one(x.dtype, Shape(vec![None; dims.len()])) };
+    let Some((block, pads)) = blocks(args) else {
+        return one(x.dtype, Shape(vec![None; dims.len()]));
+    };
     if dims.len() <= block.len() {
         return Err(InferError::new(format!("{} blocked axes for an operand of {}", block.len(), x.shape)));
     }
     for (i, &b) in block.iter().enumerate() {
-        let padded = dims[i + 1].map(|d| d as i64 + pads[2 * i] + pads[2 * i + 1]);
+        let padded = dims[i + 1].map(|d| (d as i64).saturating_add(pads[2 * i]).saturating_add(pads[2 * i + 1]));
         if padded.is_some_and(|p| p < 0 || p % b != 0) {
             return Err(InferError::new(format!("axis {} of {} does not split into blocks of {b}", i + 1, x.shape)));
         }
@@ -207,7 +213,9 @@ pub(super) fn space_to_batch(args: &Args<'_>) -> Inferred {
 pub(super) fn batch_to_space(args: &Args<'_>) -> Inferred {
     let x = args.ty(0)?;
     let mut dims = x.shape.dims().to_vec();
-    let Some((block, crops)) = blocks(args) else { return one(x.dtype, Shape(vec![None; dims.len()])) };
+    let Some((block, crops)) = blocks(args) else {
+        return one(x.dtype, Shape(vec![None; dims.len()]));
+    };
     if dims.len() <= block.len() {
         return Err(InferError::new(format!("{} blocked axes for an operand of {}", block.len(), x.shape)));
     }
@@ -216,7 +224,8 @@ pub(super) fn batch_to_space(args: &Args<'_>) -> Inferred {
             return Err(InferError::new(format!("the batch of {} does not split by {b}", x.shape)));
         }
         dims[0] = dims[0].map(|n| n / b as usize);
-        dims[i + 1] = match dims[i + 1].map(|d| (d as i64).saturating_mul(b) - crops[2 * i] - crops[2 * i + 1]) {
+        let whole = dims[i + 1].map(|d| (d as i64).saturating_mul(b));
+        dims[i + 1] = match whole.map(|d| d.saturating_sub(crops[2 * i]).saturating_sub(crops[2 * i + 1])) {
             Some(d) => Some(usize::try_from(d).map_err(|_| InferError::new("more is cropped than there is"))?),
             None => None,
         };

@@ -1,0 +1,51 @@
+//! ONNX `BatchNormalization`.
+
+use super::{Cx, Refusal, Results};
+use crate::tensor::{DType, Tensor};
+
+/// Lowers ONNX `BatchNormalization` to `MUL → ADD`.
+///
+/// # Accepts
+/// Inference form, any rank from 2; constant scale, bias, mean and variance.
+/// # Produces
+/// `MUL → ADD` with one constant per channel, folded into a convolution or matrix product beside it where there is one.
+/// # Refuses
+/// `training_mode = 1` and `spatial = 0`.
+pub(super) fn batch_normalization(cx: &mut Cx<'_>) -> Results {
+    if cx.flag_or("training_mode", false)? {
+        return Err(Refusal::new("training mode is not supported", "export the model in evaluation mode")
+            .about("attribute training_mode"));
+    }
+    if !cx.flag_or("spatial", true)? {
+        return Err(Refusal::new("statistics for each element are not supported", "export with spatial = 1")
+            .about("attribute spatial"));
+    }
+    cx.ignore(&["momentum", "is_test"]);
+    let x = cx.input(0)?;
+    let epsilon = f64::from(cx.float_or("epsilon", 1e-5)?);
+    let parameter = |i, name| cx.constant_input(i, name).map(|t| t.to_f64s().unwrap_or_default());
+    let (scale, bias) = (parameter(1, "scale")?, parameter(2, "B")?);
+    let (mean, variance) = (parameter(3, "input_mean")?, parameter(4, "input_var")?);
+    if [&bias, &mean, &variance].iter().any(|p| p.len() != scale.len()) {
+        return Err(Refusal::new("scale, B, mean and variance differ in length", "check the model with onnx.checker"));
+    }
+    // In double precision, rounded once: folding into weights multiplies the error of the factor by every weight.
+    let factor: Vec<f64> = scale.iter().zip(&variance).map(|(s, v)| s / (v + epsilon).sqrt()).collect();
+    let offset: Vec<f64> = bias.iter().zip(&mean).zip(&factor).map(|((b, m), f)| b - m * f).collect();
+
+    // [C, 1, ..]: broadcasts along axis 1 of `x`.
+    let mut shape = vec![1; cx.rank(x).max(2) - 1];
+    shape[0] = scale.len();
+    let dtype = cx.dtype(x);
+    let mut per_channel = |values: Vec<f64>| {
+        let data = Tensor::from_vec(&shape, values).cast(dtype);
+        data.map(|data| cx.b.constant(data)).map_err(|_| wrong_type(dtype))
+    };
+    let (factor, offset) = (per_channel(factor)?, per_channel(offset)?);
+    let scaled = cx.b.mul(x, factor)?;
+    Ok(vec![cx.b.add(scaled, offset)?])
+}
+
+fn wrong_type(dtype: DType) -> Refusal {
+    Refusal::new(format!("{dtype} is not supported"), "use float32")
+}

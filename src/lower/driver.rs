@@ -1,0 +1,286 @@
+//! Walks the nodes of a model, and sees to all that lowerings have in common: names, results, attributes nobody read, refusals.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::OnceLock;
+
+use super::known::Known;
+use super::{Cx, Refusal, Row, TABLE};
+use crate::graph::{Builder, Evaluate, Graph, Origin, Shape, Type, ValueId, remove_dead};
+use crate::onnx;
+use crate::tensor::DType;
+
+/// Why one node can't be converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Name of the node, or of its first result; of an input or output where that is what is meant.
+    pub node: String,
+    /// Position of the node in the model.
+    pub index: Option<usize>,
+    /// Operator with its domain: `Conv`, `com.microsoft::FusedConv`.
+    pub op: String,
+    pub opset: i64,
+    /// Attribute or operand that is meant, where there is one.
+    pub attribute: Option<String>,
+    pub what: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.node)?;
+        if let Some(index) = self.index {
+            write!(f, " (node {index}, {} of opset {})", self.op, self.opset)?;
+        }
+        if let Some(attribute) = &self.attribute {
+            write!(f, ", {attribute}")?;
+        }
+        write!(f, ": {}", self.what)?;
+        if self.hint.is_empty() { Ok(()) } else { write!(f, "; {}", self.hint) }
+    }
+}
+
+/// Something that a user may want to know, though it was converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    pub node: String,
+    pub op: String,
+    pub what: String,
+}
+
+#[derive(Debug)]
+pub struct Lowered {
+    pub graph: Graph,
+    pub notes: Vec<Note>,
+}
+
+/// Lowers every node of `model`, which is used up so that its weights can be freed.
+///
+/// # Errors
+/// Everything that stands in the way, not just the first.
+pub fn lower(mut model: onnx::Model, evaluate: &dyn Evaluate) -> Result<Lowered, Vec<Problem>> {
+    let mut graph = Graph::new(std::mem::take(&mut model.graph.name));
+    let mut driver = Driver {
+        model: &model.graph,
+        graph: &mut graph,
+        evaluate,
+        values: HashMap::new(),
+        known: Known::default(),
+        problems: Vec::new(),
+        notes: Vec::new(),
+    };
+    driver.add_inputs();
+    for (index, node) in model.graph.nodes.iter().enumerate() {
+        driver.lower_node(index, node);
+    }
+    driver.bind_outputs();
+    let Driver { problems, notes, .. } = driver;
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    remove_dead(&mut graph);
+    Ok(Lowered { graph, notes })
+}
+
+/// The row of an operator.
+fn find(domain: &str, op: &str) -> Option<&'static Row> {
+    static INDEX: OnceLock<HashMap<(&str, &str), &Row>> = OnceLock::new();
+    let index = INDEX.get_or_init(|| TABLE.iter().map(|row| ((row.domain, row.op), row)).collect());
+    index.get(&(domain, op)).copied()
+}
+
+struct Driver<'a> {
+    model: &'a onnx::Graph,
+    graph: &'a mut Graph,
+    evaluate: &'a dyn Evaluate,
+    /// What each ONNX value became; `None` where its node was refused.
+    values: HashMap<String, Option<ValueId>>,
+    known: Known,
+    problems: Vec<Problem>,
+    notes: Vec<Note>,
+}
+
+impl<'a> Driver<'a> {
+    fn add_inputs(&mut self) {
+        let model = self.model;
+        for input in model.inputs.iter().filter(|i| !model.initializers.contains_key(&i.name)) {
+            match input_type(input) {
+                Ok(ty) => {
+                    let id = self.graph.add_input(&input.name, ty);
+                    self.known.add_input(id, input.shape.as_deref().unwrap_or_default());
+                    self.values.insert(input.name.clone(), Some(id));
+                }
+                Err((what, hint)) => {
+                    self.values.insert(input.name.clone(), None);
+                    self.problems.push(boundary_problem(&input.name, what, hint));
+                }
+            }
+        }
+    }
+
+    fn lower_node(&mut self, index: usize, node: &'a onnx::Node) {
+        let op = if node.domain.is_empty() { node.op.clone() } else { format!("{}::{}", node.domain, node.op) };
+        let problem = |refusal: Refusal| Problem {
+            node: node.label().to_string(),
+            index: Some(index),
+            op: op.clone(),
+            opset: node.opset,
+            attribute: refusal.attribute,
+            what: refusal.what,
+            hint: refusal.hint,
+        };
+        let refused = |driver: &mut Self, refusal: Option<Refusal>| {
+            driver.problems.extend(refusal.map(problem));
+            driver.values.extend(node.outputs.iter().map(|o| (o.clone(), None)));
+        };
+        let Some(row) = find(&node.domain, &node.op) else {
+            let unknown = Refusal::new("the operator is not supported", "`litesmith ops` lists what is");
+            return refused(self, Some(unknown));
+        };
+        let inputs = match self.operands(node) {
+            Ok(Some(inputs)) => inputs,
+            // It depends on a node that was refused: that one is the problem, not this.
+            Ok(None) => return refused(self, None),
+            Err(refusal) => return refused(self, Some(refusal)),
+        };
+        let origin = self.graph.add_origin(Origin { name: node.label().to_string(), op: op.clone() });
+        let scope = node.outputs.iter().find(|o| !o.is_empty()).map_or("", String::as_str);
+        let made_before = self.graph.values.len();
+        let mut b = Builder::new(self.graph, self.evaluate);
+        b.set_origin(Some(origin), scope);
+        let mut cx = Cx::new(b, &mut self.known, node, inputs);
+        let results = (row.lower)(&mut cx).and_then(|results| cx.finish(&results).map(|()| results));
+        let notes = cx.into_notes();
+        self.notes.extend(notes.into_iter().map(|what| Note { node: node.label().into(), op: op.clone(), what }));
+        match results {
+            Ok(results) => {
+                let results: Vec<ValueId> = results.into_iter().map(|id| self.settle(id)).collect();
+                self.bind_results(node, &results, made_before);
+            }
+            Err(refusal) => refused(self, Some(refusal)),
+        }
+    }
+
+    /// A constant in place of a value all of whose elements are known, though nodes compute it from what is not.
+    fn settle(&mut self, id: ValueId) -> ValueId {
+        match self.known.settled(self.graph, id) {
+            Some(data) => self.graph.add_constant(self.graph.value(id).name.clone(), data),
+            None => id,
+        }
+    }
+
+    /// Operands of a node; `None` as a whole where one of them could not be computed.
+    fn operands(&mut self, node: &onnx::Node) -> Result<Option<Vec<Option<ValueId>>>, Refusal> {
+        let mut operands = Vec::with_capacity(node.inputs.len());
+        for name in &node.inputs {
+            if name.is_empty() {
+                operands.push(None);
+                continue;
+            }
+            match self.values.get(name) {
+                Some(Some(id)) => operands.push(Some(*id)),
+                Some(None) => return Ok(None),
+                None => operands.push(Some(self.initializer(name)?)),
+            }
+        }
+        // Absent operands at the end are as if they had not been listed.
+        while operands.last() == Some(&None) {
+            operands.pop();
+        }
+        Ok(Some(operands))
+    }
+
+    fn initializer(&mut self, name: &str) -> Result<ValueId, Refusal> {
+        if let Some(data) = self.model.initializers.get(name) {
+            let id = self.graph.add_constant(name, data.clone());
+            self.values.insert(name.to_string(), Some(id));
+            return Ok(id);
+        }
+        let why = self.model.unreadable.get(name).map_or("is not there", String::as_str);
+        Err(Refusal::new(format!("initializer {name:?} {why}"), ""))
+    }
+
+    /// Gives the results their ONNX names; a value that a node merely passes on keeps the name it had.
+    fn bind_results(&mut self, node: &onnx::Node, results: &[ValueId], made_before: usize) {
+        let mut named = Vec::new();
+        for (name, &id) in node.outputs.iter().zip(results) {
+            if name.is_empty() {
+                continue;
+            }
+            if id.0 as usize >= made_before && !named.contains(&id) {
+                self.graph.value_mut(id).name.clone_from(name);
+                named.push(id);
+            }
+            self.values.insert(name.clone(), Some(id));
+        }
+    }
+
+    fn bind_outputs(&mut self) {
+        let mut taken: HashSet<ValueId> = self.graph.inputs.iter().copied().collect();
+        for output in &self.model.outputs {
+            let id = match self.values.get(&output.name) {
+                Some(Some(id)) => *id,
+                Some(None) => continue,
+                None => match self.initializer(&output.name) {
+                    Ok(id) => id,
+                    Err(refusal) => {
+                        self.problems.push(boundary_problem(&output.name, refusal.what, String::new()));
+                        continue;
+                    }
+                },
+            };
+            if let Some(problem) = contradiction(output, &self.graph.value(id).ty) {
+                self.problems.push(problem);
+                continue;
+            }
+            // An output is a value of its own, with a name of its own.
+            let own = if taken.insert(id) && self.graph.constant(id).is_none() {
+                Ok(id)
+            } else {
+                Builder::new(self.graph, self.evaluate).identity(id)
+            };
+            match own {
+                Ok(own) => {
+                    taken.insert(own);
+                    self.graph.value_mut(own).name.clone_from(&output.name);
+                    self.graph.outputs.push(own);
+                }
+                Err(e) => self.problems.push(boundary_problem(&output.name, e.message, String::new())),
+            }
+        }
+    }
+}
+
+fn boundary_problem(name: &str, what: String, hint: String) -> Problem {
+    Problem { node: name.into(), index: None, op: String::new(), opset: 0, attribute: None, what, hint }
+}
+
+/// Type of a graph input, or what is missing about it and what to do.
+fn input_type(input: &onnx::ValueInfo) -> Result<Type, (String, String)> {
+    let Some(dtype) = input.dtype else {
+        return Err(("the input is no tensor of numbers".into(), "give the model an input of another type".into()));
+    };
+    let Some(dims) = &input.shape else {
+        let hint = format!("pin it with --shape {}=1,3,224,224 (its real extents)", input.name);
+        return Err(("the input declares no shape".into(), hint));
+    };
+    let dims = dims.iter().map(|d| if let onnx::Dim::Fixed(n) = d { Some(*n) } else { None });
+    Ok(Type::new(dtype, Shape(dims.collect())))
+}
+
+/// Where the file declares another type of output than its nodes compute.
+fn contradiction(declared: &onnx::ValueInfo, actual: &Type) -> Option<Problem> {
+    let dtype: Option<DType> = declared.dtype;
+    let what = if dtype.is_some_and(|d| d != actual.dtype) {
+        format!("the output is declared as {}, but computed as {}", dtype.map_or("?", DType::name), actual.dtype)
+    } else {
+        let dims = declared.shape.as_ref()?;
+        let shape = Shape(dims.iter().map(|d| if let onnx::Dim::Fixed(n) = d { Some(*n) } else { None }).collect());
+        if shape.agrees_with(&actual.shape) {
+            return None;
+        }
+        format!("the output is declared as {shape}, but computed as {}", actual.shape)
+    };
+    Some(boundary_problem(&declared.name, what, "check the model with onnx.checker and shape inference".into()))
+}

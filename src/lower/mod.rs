@@ -1,0 +1,42 @@
+//! From ONNX operators to TFLite operators.
+//!
+//! Owns: the table of ONNX operators and, for each, what it becomes. The one room that sees both [`crate::onnx`] and [`crate::graph`].
+//! A lowering is right with every optimisation off: spatial operators stand between transposes, nothing is guessed from shapes.
+//! What can't be expressed is refused by name, and lowering goes on, so that one run finds everything.
+
+mod activation;
+mod batch_normalization;
+mod cast;
+mod concat;
+mod constant;
+mod conv;
+mod conv_transpose;
+mod cx;
+mod depth_to_space;
+mod driver;
+mod elementwise;
+mod expand;
+mod gather;
+mod identity;
+mod kernel_type;
+mod known;
+mod logic;
+mod matmul;
+mod normalization;
+mod pad;
+mod pool;
+mod reduce;
+mod reshape;
+mod resize;
+mod shape;
+mod slice;
+mod softmax;
+mod split;
+mod table;
+mod transpose;
+mod window;
+
+pub use driver::{Lowered, Note, Problem, lower};
+pub use table::{Row, TABLE};
+
+pub(crate) use cx::{Cx, Refusal, Results};

@@ -1,0 +1,238 @@
+//! ONNX `MaxPool` and `AveragePool`.
+
+use super::conv::require_float32;
+use super::window::{Window, add_height, channels_last_pads, drop_axis};
+use super::{Cx, Refusal, Results};
+use crate::graph::{Activation, Binary, Dim, Op, Padding, Pool, SliceMasks, ValueId};
+use crate::tensor::{DType, Tensor};
+
+/// Lowers ONNX `MaxPool` to `MAX_POOL_2D`.
+///
+/// # Accepts
+/// One to three spatial axes; float32; any pads, strides, dilations, `ceil_mode`.
+/// # Produces
+/// `PADV2? → MAX_POOL_2D`, channels last, padded with the lowest number. Three axes or dilation: the largest of strided slices, one
+/// for each element of the kernel.
+/// # Refuses
+/// The result `Indices`; unknown spatial extents where they matter.
+pub(super) fn max_pool(cx: &mut Cx<'_>) -> Results {
+    cx.ignore(&["storage_order"]);
+    pool(cx, Kind::Max)
+}
+
+/// Lowers ONNX `AveragePool` to `AVERAGE_POOL_2D`.
+///
+/// # Accepts
+/// One to three spatial axes; float32; any pads, strides, dilations, `ceil_mode`, `count_include_pad`.
+/// # Produces
+/// `PAD? → AVERAGE_POOL_2D → MUL?`, channels last; `MUL` by a constant map only where the divisor is not the same everywhere and is
+/// not that of `SAME`. Three axes or dilation: the sum of strided slices.
+/// # Refuses
+/// Unknown spatial extents where they matter.
+pub(super) fn average_pool(cx: &mut Cx<'_>) -> Results {
+    let include_pad = cx.flag_or("count_include_pad", false)?;
+    pool(cx, Kind::Average { include_pad })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Max,
+    Average { include_pad: bool },
+}
+
+fn pool(cx: &mut Cx<'_>, kind: Kind) -> Results {
+    let x = cx.input(0)?;
+    if kind != Kind::Max || cx.dtype(x) != DType::I8 {
+        require_float32(cx, x)?;
+    }
+    let spatial = cx.rank(x).saturating_sub(2);
+    if !(1..=3).contains(&spatial) {
+        return Err(Refusal::new(format!("an operand of {}", cx.shape(x)), "one to three spatial axes are supported"));
+    }
+    let mut window = Window::read(cx, spatial, None)?;
+    let ceil = cx.flag_or("ceil_mode", false)?;
+    if spatial == 1 {
+        window.add_height();
+        let x = add_height(cx, x)?;
+        let y = channels_first(cx, x, &window, ceil, kind)?;
+        return Ok(vec![drop_axis(cx, y, 2)?]);
+    }
+    Ok(vec![channels_first(cx, x, &window, ceil, kind)?])
+}
+
+fn channels_first(cx: &mut Cx<'_>, x: ValueId, window: &Window, ceil: bool, kind: Kind) -> Result<ValueId, Refusal> {
+    let extents = cx.shape(x).dims()[2..].to_vec();
+    let x = cx.channels_last(x)?;
+    let y = channels_last(cx, x, window, &extents, ceil, kind)?;
+    cx.channels_first(y)
+}
+
+fn channels_last(
+    cx: &mut Cx<'_>,
+    x: ValueId,
+    window: &Window,
+    extents: &[Dim],
+    ceil: bool,
+    kind: Kind,
+) -> Result<ValueId, Refusal> {
+    let builtin = extents.len() == 2 && window.dilations.iter().all(|&d| d == 1);
+    let (padding, _) = window.split(extents)?;
+    // SAME leaves the padding out of the divisor, and makes every window that begins inside: nothing is left to round up.
+    let same_counts = kind != Kind::Average { include_pad: true };
+    if builtin && padding == Padding::Same && same_counts {
+        return pool_2d(cx, x, window, Padding::Same, kind);
+    }
+    let pads = window.explicit(extents)?;
+    let end = match ceil {
+        true => round_up(cx, x, window, extents, &pads)?,
+        false => vec![0; extents.len()],
+    };
+    let all: Vec<(usize, usize)> =
+        pads.iter().zip(&end).map(|(&(before, after), &end)| (before, after + end)).collect();
+    let padded = match kind {
+        Kind::Max => {
+            let lowest = cx.b.scalar(f32::NEG_INFINITY);
+            cx.b.pad_with(x, &channels_last_pads(&all), lowest)?
+        }
+        Kind::Average { .. } => cx.b.pad(x, &channels_last_pads(&all))?,
+    };
+    let y =
+        if builtin { pool_2d(cx, padded, window, Padding::Valid, kind)? } else { by_slices(cx, padded, window, kind)? };
+    match kind {
+        Kind::Average { include_pad } => correct_divisor(cx, y, window, extents, &pads, &end, include_pad),
+        Kind::Max => Ok(y),
+    }
+}
+
+fn pool_2d(cx: &mut Cx<'_>, x: ValueId, window: &Window, padding: Padding, kind: Kind) -> Result<ValueId, Refusal> {
+    let op = Op::Pool2d {
+        kind: if kind == Kind::Max { Pool::Max } else { Pool::Average },
+        padding,
+        stride: [window.strides[0], window.strides[1]],
+        filter: [window.kernel[0], window.kernel[1]],
+        activation: Activation::None,
+    };
+    Ok(cx.b.one(op, &[x])?)
+}
+
+/// What must be added at the end of each axis so that rounding down gives what `ceil_mode` asks for. A window that would
+/// begin in the padding at the end is left out.
+fn round_up(
+    cx: &Cx<'_>,
+    x: ValueId,
+    window: &Window,
+    extents: &[Dim],
+    pads: &[(usize, usize)],
+) -> Result<Vec<usize>, Refusal> {
+    let extra = |axis: usize| {
+        let extent = match extents[axis] {
+            Some(extent) => extent,
+            None => return cx.fixed_shape(x).map(|_| 0),
+        };
+        let (stride, span) = (window.strides[axis], window.span(axis));
+        let padded = extent + pads[axis].0 + pads[axis].1;
+        let Some(room) = padded.checked_sub(span) else { return Ok(0) };
+        let mut last = room.div_ceil(stride) * stride;
+        if last >= extent + pads[axis].0 {
+            last -= stride.min(last);
+        }
+        Ok((last + span).saturating_sub(padded))
+    };
+    (0..extents.len()).map(extra).collect()
+}
+
+/// The pool as one strided slice for each element of the kernel, joined element by element.
+fn by_slices(cx: &mut Cx<'_>, x: ValueId, window: &Window, kind: Kind) -> Result<ValueId, Refusal> {
+    let spatial = window.kernel.len();
+    let out: Vec<usize> = (0..spatial)
+        .map(|axis| {
+            let padded = cx.dim(x, axis + 1).ok_or_else(|| cx.fixed_shape(x).err());
+            let padded = padded.map_err(|e| e.unwrap_or_else(|| Refusal::new("an extent is not known", "")))?;
+            let room = padded.checked_sub(window.span(axis));
+            let room = room.ok_or_else(|| Refusal::new("the kernel is larger than the padded input", ""))?;
+            Ok(room / window.strides[axis] + 1)
+        })
+        .collect::<Result<_, Refusal>>()?;
+    let (join, scale) = match kind {
+        Kind::Max => (Binary::Maximum, None),
+        Kind::Average { .. } => (Binary::Add, Some(1.0 / window.kernel.iter().product::<usize>() as f32)),
+    };
+    let mut joined: Option<ValueId> = None;
+    for flat in 0..window.kernel.iter().product::<usize>() {
+        let mut rest = flat;
+        let (mut begin, mut end, mut strides) =
+            (vec![0i64; spatial + 2], vec![0i64; spatial + 2], vec![1i64; spatial + 2]);
+        for axis in (0..spatial).rev() {
+            let offset = rest % window.kernel[axis] * window.dilations[axis];
+            rest /= window.kernel[axis];
+            begin[axis + 1] = offset as i64;
+            end[axis + 1] = (offset + (out[axis] - 1) * window.strides[axis] + 1) as i64;
+            strides[axis + 1] = window.strides[axis] as i64;
+        }
+        // Batch and channels whole.
+        let whole = 1 | 1 << (spatial + 1);
+        let masks = SliceMasks { begin: whole, end: whole, ..SliceMasks::default() };
+        let (begin, end, strides) = (cx.b.ints(&begin)?, cx.b.ints(&end)?, cx.b.ints(&strides)?);
+        let part = cx.b.one(Op::StridedSlice(masks), &[x, begin, end, strides])?;
+        joined = Some(match joined {
+            None => part,
+            Some(sum) => cx.b.binary(join, sum, part)?,
+        });
+    }
+    let joined = joined.ok_or_else(|| Refusal::new("an empty kernel", "").about("attribute kernel_shape"))?;
+    match scale {
+        Some(scale) => {
+            let scale = cx.b.scalar(scale);
+            Ok(cx.b.mul(joined, scale)?)
+        }
+        None => Ok(joined),
+    }
+}
+
+/// The kernel divided by its size everywhere; ONNX divides by how many elements of the window count.
+fn correct_divisor(
+    cx: &mut Cx<'_>,
+    y: ValueId,
+    window: &Window,
+    extents: &[Dim],
+    pads: &[(usize, usize)],
+    end: &[usize],
+    include_pad: bool,
+) -> Result<ValueId, Refusal> {
+    let nothing_out = if include_pad {
+        end.iter().all(|&e| e == 0)
+    } else {
+        pads.iter().all(|&p| p == (0, 0)) && end.iter().all(|&e| e == 0)
+    };
+    if nothing_out {
+        return Ok(y);
+    }
+    let mut counts: Vec<Vec<usize>> = Vec::new();
+    for axis in 0..extents.len() {
+        let (extent, out) = extents[axis].zip(cx.dim(y, axis + 1)).ok_or_else(|| {
+            Refusal::new(
+                "the divisor depends on extents that are not known",
+                "pin the model's inputs with --shape NAME=..",
+            )
+        })?;
+        // Positions that count, in coordinates of the padded input.
+        let (from, to) = match include_pad {
+            true => (0, pads[axis].0 + extent + pads[axis].1),
+            false => (pads[axis].0, pads[axis].0 + extent),
+        };
+        let count = |o: usize| {
+            let taps = (0..window.kernel[axis]).map(|k| o * window.strides[axis] + k * window.dilations[axis]);
+            taps.filter(|p| (from..to).contains(p)).count()
+        };
+        counts.push((0..out).map(count).collect());
+    }
+    let size = window.kernel.iter().product::<usize>() as f64;
+    let shape: Vec<usize> = std::iter::once(1).chain(counts.iter().map(Vec::len)).chain(std::iter::once(1)).collect();
+    let mut factors = vec![size];
+    for axis in counts {
+        factors = factors.iter().flat_map(|f| axis.iter().map(move |&c| f / c.max(1) as f64)).collect();
+    }
+    let factors = Tensor::from_vec(&shape, factors.into_iter().map(|f| f as f32).collect());
+    let factors = cx.b.constant(factors);
+    Ok(cx.b.mul(y, factors)?)
+}

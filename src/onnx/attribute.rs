@@ -1,0 +1,36 @@
+use super::Graph;
+use crate::tensor::Tensor;
+
+/// Value of an attribute.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Attribute {
+    Float(f32),
+    Int(i64),
+    String(String),
+    Tensor(Tensor),
+    Graph(Box<Graph>),
+    Floats(Vec<f32>),
+    Ints(Vec<i64>),
+    Strings(Vec<String>),
+    Graphs(Vec<Graph>),
+    /// A kind that no operator here reads, with the reason or its name.
+    Other(String),
+}
+
+impl Attribute {
+    /// What the attribute holds, for messages.
+    pub fn kind(&self) -> &str {
+        match self {
+            Attribute::Float(_) => "a float",
+            Attribute::Int(_) => "an integer",
+            Attribute::String(_) => "a string",
+            Attribute::Tensor(_) => "a tensor",
+            Attribute::Graph(_) => "a graph",
+            Attribute::Floats(_) => "a list of floats",
+            Attribute::Ints(_) => "a list of integers",
+            Attribute::Strings(_) => "a list of strings",
+            Attribute::Graphs(_) => "a list of graphs",
+            Attribute::Other(what) => what,
+        }
+    }
+}

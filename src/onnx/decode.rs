@@ -1,0 +1,204 @@
+//! From the bytes of a file to a [`Model`].
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use prost::Message;
+use tract_onnx::pb;
+
+use super::external::{ExternalData, map_file};
+use super::{Attribute, Dim, Graph, Model, Node, ValueInfo, tensor};
+
+/// Why a file is no model that can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("can't read {}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("not an ONNX model, or a damaged one: {0}")]
+    Decode(#[from] prost::DecodeError),
+    #[error("not an ONNX model, or a damaged one: {0}")]
+    Invalid(String),
+    #[error("initializer {name:?}: {what}")]
+    Initializer { name: String, what: String },
+}
+
+/// Reads a model file, with external data from beside it.
+///
+/// # Errors
+/// Where the file can't be read or is not a sound ONNX model.
+pub fn read_file(path: &Path) -> Result<Model, ReadError> {
+    let io = |source| ReadError::Io { path: path.to_path_buf(), source };
+    if std::fs::metadata(path).map_err(io)?.len() == 0 {
+        return Err(ReadError::Invalid("the file is empty".into()));
+    }
+    let proto = pb::ModelProto::decode(map_file(path).map_err(io)?)?;
+    let folder = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
+    model(proto, ExternalData::new(folder.map(Path::to_path_buf)))
+}
+
+/// Reads a model from memory; it can have no external data.
+///
+/// # Errors
+/// Where the bytes are not a sound ONNX model.
+pub fn read_bytes(bytes: &[u8]) -> Result<Model, ReadError> {
+    model(pb::ModelProto::decode(bytes)?, ExternalData::new(None))
+}
+
+fn model(mut proto: pb::ModelProto, mut external: ExternalData) -> Result<Model, ReadError> {
+    let mut opsets = BTreeMap::new();
+    for import in &proto.opset_import {
+        opsets.insert(standard_domain(&import.domain).to_string(), import.version);
+    }
+    let graph = proto.graph.take().ok_or_else(|| ReadError::Invalid("it holds no graph".into()))?;
+    if opsets.is_empty() {
+        return Err(ReadError::Invalid("it imports no operator set".into()));
+    }
+    let graph = self::graph(graph, &opsets, &mut external)?;
+    check_names(&graph)?;
+    let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_string();
+    Ok(Model { graph, opsets, producer })
+}
+
+/// The standard operators have two names for their domain.
+fn standard_domain(domain: &str) -> &str {
+    if domain == "ai.onnx" { "" } else { domain }
+}
+
+fn graph(
+    proto: pb::GraphProto,
+    opsets: &BTreeMap<String, i64>,
+    external: &mut ExternalData,
+) -> Result<Graph, ReadError> {
+    let mut graph = Graph { name: proto.name, ..Graph::default() };
+    for mut initializer in proto.initializer {
+        let name = std::mem::take(&mut initializer.name);
+        if tensor::dtype(initializer.data_type).is_none() {
+            let what = tensor::decode(&mut initializer, external).err().unwrap_or_default();
+            graph.unreadable.insert(name, what);
+            continue;
+        }
+        match tensor::decode(&mut initializer, external) {
+            Ok(data) => graph.initializers.insert(name, data),
+            Err(what) => return Err(ReadError::Initializer { name, what }),
+        };
+    }
+    for sparse in proto.sparse_initializer {
+        let name = sparse.values.map(|v| v.name).unwrap_or_default();
+        graph.unreadable.insert(name, "is sparse, which is not supported: store it dense".into());
+    }
+    graph.inputs = proto.input.into_iter().map(value_info).collect();
+    graph.outputs = proto.output.into_iter().map(value_info).collect();
+    for node in proto.node {
+        graph.nodes.push(self::node(node, opsets, external)?);
+    }
+    Ok(graph)
+}
+
+fn value_info(proto: pb::ValueInfoProto) -> ValueInfo {
+    let tensor = proto.r#type.and_then(|t| t.value).map(|pb::type_proto::Value::TensorType(tensor)| tensor);
+    let dtype = tensor.as_ref().and_then(|t| tensor::dtype(t.elem_type));
+    let shape = tensor.and_then(|t| t.shape).map(|s| s.dim.into_iter().map(dim).collect());
+    ValueInfo { name: proto.name, dtype, shape }
+}
+
+fn dim(proto: pb::tensor_shape_proto::Dimension) -> Dim {
+    use pb::tensor_shape_proto::dimension::Value;
+    match proto.value {
+        Some(Value::DimValue(n)) => usize::try_from(n).map_or(Dim::Unknown, Dim::Fixed),
+        Some(Value::DimParam(name)) if !name.is_empty() => Dim::Named(name),
+        _ => Dim::Unknown,
+    }
+}
+
+fn node(proto: pb::NodeProto, opsets: &BTreeMap<String, i64>, external: &mut ExternalData) -> Result<Node, ReadError> {
+    let domain = standard_domain(&proto.domain).to_string();
+    let opset = opsets.get(&domain).copied().unwrap_or(1);
+    let mut attributes = IndexMap::new();
+    for mut attribute in proto.attribute {
+        let name = std::mem::take(&mut attribute.name);
+        attributes.insert(name, self::attribute(attribute, opsets, external)?);
+    }
+    if proto.output.iter().all(String::is_empty) {
+        return Err(ReadError::Invalid(format!("node {:?} ({}) has no result", proto.name, proto.op_type)));
+    }
+    Ok(Node {
+        name: proto.name,
+        op: proto.op_type,
+        domain,
+        opset,
+        inputs: proto.input,
+        outputs: proto.output,
+        attributes,
+    })
+}
+
+fn attribute(
+    proto: pb::AttributeProto,
+    opsets: &BTreeMap<String, i64>,
+    external: &mut ExternalData,
+) -> Result<Attribute, ReadError> {
+    use pb::attribute_proto::AttributeType as Type;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    if !proto.ref_attr_name.is_empty() {
+        return Ok(Attribute::Other(format!("a reference to attribute {:?} of a function", proto.ref_attr_name)));
+    }
+    // Files of IR version 1 do not say which field is meant.
+    let kind = Type::try_from(proto.r#type).unwrap_or(Type::Undefined);
+    Ok(match kind {
+        Type::Float => Attribute::Float(proto.f),
+        Type::Int => Attribute::Int(proto.i),
+        Type::String => Attribute::String(text(proto.s)),
+        Type::Floats => Attribute::Floats(proto.floats),
+        Type::Ints => Attribute::Ints(proto.ints),
+        Type::Strings => Attribute::Strings(proto.strings.into_iter().map(text).collect()),
+        Type::Tensor => match proto.t {
+            Some(mut t) => match tensor::decode(&mut t, external) {
+                Ok(data) => Attribute::Tensor(data),
+                Err(what) => Attribute::Other(format!("a tensor that {what}")),
+            },
+            None => Attribute::Other("an empty tensor".into()),
+        },
+        Type::Graph => match proto.g {
+            Some(g) => Attribute::Graph(Box::new(graph(g, opsets, external)?)),
+            None => Attribute::Other("an empty graph".into()),
+        },
+        Type::Graphs => {
+            let graphs = proto.graphs.into_iter().map(|g| graph(g, opsets, external));
+            Attribute::Graphs(graphs.collect::<Result<_, _>>()?)
+        }
+        other => Attribute::Other(other.as_str_name().to_lowercase()),
+    })
+}
+
+/// Every operand must be there before it is used, and every name given once: later stages rely on it.
+fn check_names(graph: &Graph) -> Result<(), ReadError> {
+    if graph.outputs.is_empty() {
+        return Err(ReadError::Invalid("its graph has no outputs".into()));
+    }
+    let mut known: HashSet<&str> =
+        graph.initializers.keys().chain(graph.unreadable.keys()).map(String::as_str).collect();
+    known.extend(graph.inputs.iter().map(|i| i.name.as_str()));
+    for node in &graph.nodes {
+        for input in node.inputs.iter().filter(|i| !i.is_empty()) {
+            if !known.contains(input.as_str()) {
+                let later = graph.nodes.iter().any(|n| n.outputs.contains(input));
+                let why = if later { "before the node that makes it" } else { "but nothing makes it" };
+                return Err(ReadError::Invalid(format!("node {:?} ({}) uses {input:?} {why}", node.label(), node.op)));
+            }
+        }
+        for output in node.outputs.iter().filter(|o| !o.is_empty()) {
+            if !known.insert(output) {
+                return Err(ReadError::Invalid(format!(
+                    "node {:?} ({}) makes {output:?}, which is there already",
+                    node.label(),
+                    node.op
+                )));
+            }
+        }
+    }
+    match graph.outputs.iter().find(|o| !known.contains(o.name.as_str())) {
+        Some(output) => Err(ReadError::Invalid(format!("output {:?} is made by no node", output.name))),
+        None => Ok(()),
+    }
+}

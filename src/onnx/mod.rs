@@ -1,0 +1,111 @@
+//! An ONNX model as it stands in its file: operators, attributes and names of ONNX, with tensors decoded.
+//!
+//! Owns: decoding (over tract's protobuf types), external data, attribute and shape types, pinning of dynamic inputs.
+//! Knows nothing of TFLite and nothing of what operators mean.
+
+mod attribute;
+mod decode;
+mod external;
+mod tensor;
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+
+pub use attribute::Attribute;
+pub use decode::{ReadError, read_bytes, read_file};
+pub use tensor::dtype;
+
+use crate::tensor::{DType, Tensor};
+
+/// Extent of one axis as a model declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dim {
+    Fixed(usize),
+    /// Dynamic, with the name that the model gives it.
+    Named(String),
+    Unknown,
+}
+
+/// Declared type of an input or output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValueInfo {
+    pub name: String,
+    /// `None` for types that are no tensors of numbers.
+    pub dtype: Option<DType>,
+    /// `None` where not even the rank is declared.
+    pub shape: Option<Vec<Dim>>,
+}
+
+/// One operator with its operands and results by name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    pub name: String,
+    pub op: String,
+    /// Empty for the standard operators.
+    pub domain: String,
+    /// Version of the operator set of `domain` that the model imports.
+    pub opset: i64,
+    /// An empty name stands for an absent operand.
+    pub inputs: Vec<String>,
+    pub outputs: Vec<String>,
+    pub attributes: IndexMap<String, Attribute>,
+}
+
+impl Node {
+    /// The node's name, or that of its first result where it has none.
+    pub fn label(&self) -> &str {
+        if !self.name.is_empty() {
+            return &self.name;
+        }
+        self.outputs.iter().find(|o| !o.is_empty()).map_or("", String::as_str)
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Graph {
+    pub name: String,
+    pub inputs: Vec<ValueInfo>,
+    pub outputs: Vec<ValueInfo>,
+    pub initializers: IndexMap<String, Tensor>,
+    /// Initializers of types that no tensor here can hold, with the reason.
+    pub unreadable: IndexMap<String, String>,
+    pub nodes: Vec<Node>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Model {
+    pub graph: Graph,
+    /// Imported version of each operator set; the standard one under the empty name.
+    pub opsets: BTreeMap<String, i64>,
+    pub producer: String,
+}
+
+impl Model {
+    /// Gives an input fixed extents.
+    ///
+    /// # Errors
+    /// A sentence, where there is no such input or the extents contradict what it declares.
+    pub fn pin_shape(&mut self, name: &str, dims: &[usize]) -> Result<(), String> {
+        let is_initializer = self.graph.initializers.contains_key(name);
+        let names: Vec<String> = self.input_infos().map(|i| i.name.clone()).collect();
+        let input = self.graph.inputs.iter_mut().find(|i| i.name == name && !is_initializer);
+        let Some(input) = input else {
+            return Err(format!("the model has no input {name:?}; its inputs are {}", names.join(", ")));
+        };
+        if let Some(declared) = &input.shape {
+            let fits = declared.len() == dims.len()
+                && declared.iter().zip(dims).all(|(d, n)| !matches!(d, Dim::Fixed(m) if m != n));
+            if !fits {
+                return Err(format!("shape {dims:?} contradicts input {name:?}, which is declared as {declared:?}"));
+            }
+        }
+        input.shape = Some(dims.iter().map(|&d| Dim::Fixed(d)).collect());
+        Ok(())
+    }
+
+    /// The inputs that a user feeds: old models also list initializers as inputs.
+    pub fn input_infos(&self) -> impl Iterator<Item = &ValueInfo> {
+        self.graph.inputs.iter().filter(|i| !self.graph.initializers.contains_key(&i.name))
+    }
+}
