@@ -108,15 +108,14 @@ fn check(path: &Path) -> Result<(), String> {
 }
 
 fn run_graph(file: &bytes::Bytes, data: &Data) -> Result<BTreeMap<String, Tensor>, String> {
-    let model = litesmith::tflite::read(file.clone()).map_err(|e| e.to_string())?;
+    let model = litesmith::tflite::read(file).map_err(|e| e.to_string())?;
     let graph = &model.graphs[0];
     let input = |id: &litesmith::graph::ValueId| {
         let name = &graph.value(*id).name;
         data.inputs.get(name).cloned().ok_or_else(|| format!("no data for input {name:?}"))
     };
     let inputs: Vec<Tensor> = graph.inputs.iter().map(input).collect::<Result<_, _>>()?;
-    let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape().to_vec()).collect();
-    let runner = Runner::new(graph, &shapes).map_err(|e| e.to_string())?;
+    let runner = Runner::new(graph).map_err(|e| e.to_string())?;
     let outputs = runner.run(&inputs).map_err(|e| e.to_string())?;
     let names = graph.outputs.iter().map(|&id| graph.value(id).name.clone());
     Ok(names.zip(outputs).collect())

@@ -105,7 +105,9 @@ fn binary_takes(kind: Binary, dtype: DType) -> bool {
 /// `kind` on two operands of any type that can be computed without loss.
 pub(super) fn arithmetic(cx: &mut Cx<'_>, kind: Binary, a: ValueId, b: ValueId) -> Result<ValueId, Refusal> {
     let dtype = cx.dtype(a);
-    if binary_takes(kind, dtype) {
+    // Constants are computed at once, in whatever type they are.
+    let folds = cx.constant(a).is_some() && cx.constant(b).is_some();
+    if binary_takes(kind, dtype) || folds {
         return Ok(cx.b.binary(kind, a, b)?);
     }
     // Narrow integers wrap around when they are cast back, as ONNX has them do.
