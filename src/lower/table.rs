@@ -92,7 +92,7 @@ pub const TABLE: &[Row] = &[
     std("ReduceProd", reduce::reduce),
     std("ReduceSum", reduce::reduce),
     std("ReduceSumSquare", reduce::reduce),
-    std("Relu", elementwise::relu),
+    std("Relu", elementwise::unary),
     std("Reshape", reshape::reshape),
     std("Resize", resize::resize),
     std("Round", elementwise::unary),
