@@ -55,6 +55,11 @@ pub enum ReadError {
     UnknownMember(#[from] UnknownMember),
 }
 
+/// A model does not fit into a flatbuffer, whose offsets reach 2 GiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the model is larger than 2 GiB and cannot be one flatbuffer; keep its constants outside")]
+pub struct TooLarge;
+
 /// Whether the file says that it is a `.tflite` model. Interpreters insist on it.
 pub fn has_identifier(file: &[u8]) -> bool {
     file.get(4..8) == Some(FILE_IDENTIFIER.as_bytes())
@@ -67,7 +72,7 @@ pub fn has_identifier(file: &[u8]) -> bool {
 /// a name that is not UTF-8.
 pub fn root_as_model(file: &[u8]) -> Result<ModelRef<'_>, InvalidFlatbuffer> {
     // Offsets inside a flatbuffer are signed 32-bit numbers: nothing of it lies beyond 2 GiB.
-    let flatbuffer = &file[..file.len().min(FLATBUFFERS_MAX_BUFFER_SIZE - 1)];
+    let flatbuffer = &file[..file.len().min(FLATBUFFERS_MAX_BUFFER_SIZE)];
     let options = VerifierOptions {
         // The longest chain of tables in the schema: model, subgraph, tensor, sparsity, dimension, indices.
         max_depth: 6,
@@ -318,17 +323,22 @@ impl Model {
 
     /// Packs a whole file, with all data inside the flatbuffer.
     ///
-    /// # Panics
-    /// When the result would be larger than 2 GiB, which no flatbuffer can be.
-    pub fn to_bytes(&self) -> Bytes {
+    /// # Errors
+    /// The file would be larger than a flatbuffer can be.
+    pub fn to_bytes(&self) -> Result<Bytes, TooLarge> {
         let buffers = self.buffers.iter().flatten();
         let data: usize = buffers.map(|buffer| buffer.data.as_ref().map_or(0, |data| data.len() + 64)).sum();
         // Room for all data keeps the builder from moving them when it grows; the rest is small beside them.
-        let mut b = FlatBufferBuilder::with_capacity((data + (64 << 10)).min(FLATBUFFERS_MAX_BUFFER_SIZE));
+        let capacity = data + (64 << 10);
+        if capacity > FLATBUFFERS_MAX_BUFFER_SIZE {
+            return Err(TooLarge);
+        }
+        let mut b = FlatBufferBuilder::with_capacity(capacity);
         let model = self.pack(&mut b);
         finish_model(&mut b, model);
         let (file, start) = b.collapse();
-        Bytes::from(file).slice(start..)
+        let file = Bytes::from(file).slice(start..);
+        if file.len() <= FLATBUFFERS_MAX_BUFFER_SIZE { Ok(file) } else { Err(TooLarge) }
     }
 }
 
@@ -462,8 +472,9 @@ pub struct FieldFacts {
 
 pub use generated::*;
 
-// Functions are written to one pattern, whether or not a table has a use for all their parameters and lifetimes.
-#[allow(unused_variables, non_upper_case_globals, clippy::needless_lifetimes, clippy::let_and_return)]
+// Functions are written to one pattern, whether or not a table has a use for all their parameters; constants are
+// spelled as in the schema.
+#[allow(unused_variables, non_upper_case_globals)]
 mod generated {
     use super::*;
 

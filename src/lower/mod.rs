@@ -4,6 +4,7 @@
 //! A lowering is right with every optimisation off: spatial operators stand between transposes, nothing is guessed from shapes.
 //! What can't be expressed is refused by name, and lowering goes on, so that one run finds everything.
 
+mod activation;
 mod batch_normalization;
 mod cast;
 mod concat;
@@ -21,12 +22,15 @@ mod kernel_type;
 mod known;
 mod logic;
 mod matmul;
+mod normalization;
 mod pad;
 mod pool;
+mod reduce;
 mod reshape;
 mod resize;
 mod shape;
 mod slice;
+mod softmax;
 mod split;
 mod table;
 mod transpose;

@@ -62,10 +62,13 @@ fn elements(shape: &[usize]) -> Option<usize> {
 }
 
 impl Tensor {
+    /// Strings have no fixed size: any number of bytes is taken for them, and carried without being looked into.
+    ///
     /// # Errors
     /// Where the byte count is not what type and shape ask for.
     pub fn new(dtype: DType, shape: Vec<usize>, data: Bytes) -> Result<Tensor, TensorError> {
-        let Some(expected) = elements(&shape).and_then(|n| dtype.byte_len(n)) else {
+        let byte_len = |n| if dtype == DType::String { Some(data.len()) } else { dtype.byte_len(n) };
+        let Some(expected) = elements(&shape).and_then(byte_len) else {
             return Err(TensorError::Overflow { dtype, shape });
         };
         if expected != data.len() {

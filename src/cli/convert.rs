@@ -1,0 +1,95 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use super::progress::Bar;
+use crate::{Calibration, ChannelsLast, Converter, Options, Quantize};
+
+/// Convert an ONNX model to .tflite
+#[derive(clap::Args)]
+pub struct Args {
+    /// The ONNX model
+    model: PathBuf,
+    /// Where to write the result [default: the model's name with .tflite]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// How numbers are stored and computed
+    #[arg(long, value_enum, default_value = "none")]
+    quantize: Scheme,
+    /// Samples for int8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
+    #[arg(long, value_name = "PATH")]
+    calibration: Option<PathBuf>,
+    /// Fix the shape of a dynamic input
+    #[arg(long = "shape", value_name = "NAME=1,3,224,224")]
+    shapes: Vec<String>,
+    /// Give an input or output channels-last (NHWC) shape; `all` for every one
+    #[arg(long, value_name = "NAME|all")]
+    channels_last: Vec<String>,
+    /// Print no summary
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+    /// Leave out all rewrites, to find faults
+    #[arg(long, hide = true)]
+    no_passes: bool,
+    /// Leave every transpose where lowering put it, to find faults
+    #[arg(long, hide = true)]
+    no_layout: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Scheme {
+    /// Float32 as in the model
+    None,
+    /// 8-bit integers, float32 inputs and outputs
+    Int8,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let output = args.output.clone().unwrap_or_else(|| args.model.with_extension("tflite"));
+    if output == args.model {
+        bail!("the output would overwrite the model: name another with -o");
+    }
+    let options = options(args)?;
+    let converter = Converter::with_options(options).progress(Arc::new(Bar::new()));
+    let converted = converter.convert_file(&args.model).with_context(|| args.model.display().to_string())?;
+    converted.save(&output)?;
+    if args.json {
+        super::print(&(serde_json::to_string_pretty(&converted.report)? + "\n"));
+    } else if !args.quiet {
+        super::print(&format!("{}written     {}\n", converted.report, output.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options(args: &Args) -> Result<Options> {
+    let mut options = Options { passes: !args.no_passes, layout: !args.no_layout, ..Options::default() };
+    options.quantize = match args.quantize {
+        Scheme::None => Quantize::None,
+        Scheme::Int8 => Quantize::Int8,
+    };
+    options.calibration = args.calibration.clone().map(Calibration::Path);
+    for shape in &args.shapes {
+        let (name, dims) = parse_shape(shape)?;
+        options.shapes.insert(name, dims);
+    }
+    options.channels_last = match args.channels_last.as_slice() {
+        [] => ChannelsLast::Keep,
+        names if names.iter().any(|n| n == "all") => ChannelsLast::All,
+        names => ChannelsLast::Names(names.to_vec()),
+    };
+    Ok(options)
+}
+
+/// `NAME=1,3,224,224`; the name may hold `=` itself.
+fn parse_shape(text: &str) -> Result<(String, Vec<usize>)> {
+    let (name, dims) = text.rsplit_once('=').with_context(|| format!("--shape {text:?}: expected NAME=1,3,224,224"))?;
+    let dims: Result<Vec<usize>, _> = dims.split(',').filter(|d| !d.is_empty()).map(|d| d.trim().parse()).collect();
+    let dims = dims.with_context(|| format!("--shape {text:?}: extents must be whole numbers"))?;
+    Ok((name.to_string(), dims))
+}

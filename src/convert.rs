@@ -1,0 +1,204 @@
+//! The whole flow, one line a stage.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Error, Problems};
+use crate::exec::{Evaluator, Runner};
+use crate::graph::{Graph, Model, verify};
+use crate::options::{Calibration, ChannelsLast, Options, Quantize};
+use crate::progress::{NoProgress, Progress};
+use crate::report::Report;
+use crate::samples::{InputSpec, Samples};
+use crate::{layout, lower, onnx, passes, quant, tflite};
+
+/// A finished conversion.
+#[derive(Debug, Clone)]
+pub struct Converted {
+    /// The `.tflite` file.
+    pub bytes: Bytes,
+    pub report: Report,
+}
+
+impl Converted {
+    /// Writes the file: to a temporary one first, which then takes the place of what was at `path`.
+    ///
+    /// # Errors
+    /// Where it can't be written; what was at `path` is untouched then.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        Ok(tflite::save(path.as_ref(), &self.bytes)?)
+    }
+}
+
+/// Converts ONNX models to `.tflite`.
+///
+/// ```no_run
+/// use litesmith::{Converter, Quantize};
+///
+/// let converted = Converter::new().quantize(Quantize::Int8).calibration("samples/").convert_file("model.onnx")?;
+/// converted.save("model.tflite")?;
+/// # Ok::<(), litesmith::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Converter {
+    options: Options,
+    progress: Arc<dyn Progress>,
+}
+
+impl Default for Converter {
+    fn default() -> Converter {
+        Converter::new()
+    }
+}
+
+impl Converter {
+    /// Float, with the model's own shapes and layouts.
+    pub fn new() -> Converter {
+        Converter::with_options(Options::default())
+    }
+
+    pub fn with_options(options: Options) -> Converter {
+        Converter { options, progress: Arc::new(NoProgress) }
+    }
+
+    pub fn quantize(mut self, quantize: Quantize) -> Converter {
+        self.options.quantize = quantize;
+        self
+    }
+
+    /// Samples for [`Quantize::Int8`]: a folder of `.npz` (arrays named after the inputs) or `.npy` files, or one `.npz` whose arrays
+    /// are stacked along their first axis.
+    pub fn calibration(mut self, path: impl AsRef<Path>) -> Converter {
+        self.options.calibration = Some(Calibration::Path(path.as_ref().to_path_buf()));
+        self
+    }
+
+    /// Fixes the extents of an input.
+    pub fn shape(mut self, input: impl Into<String>, dims: &[usize]) -> Converter {
+        self.options.shapes.insert(input.into(), dims.to_vec());
+        self
+    }
+
+    pub fn channels_last(mut self, which: ChannelsLast) -> Converter {
+        self.options.channels_last = which;
+        self
+    }
+
+    /// Who is told how far the conversion is.
+    pub fn progress(mut self, progress: Arc<dyn Progress>) -> Converter {
+        self.progress = progress;
+        self
+    }
+
+    /// Converts a model file, with external data from beside it.
+    ///
+    /// # Errors
+    /// See [`Error`]; unsupported operators are all listed at once.
+    pub fn convert_file(&self, path: impl AsRef<Path>) -> Result<Converted, Error> {
+        self.progress.stage("read");
+        let size = std::fs::metadata(path.as_ref()).map_or(0, |m| m.len());
+        self.convert(onnx::read_file(path.as_ref())?, size)
+    }
+
+    /// Converts a model in memory, which can have no external data.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn convert_bytes(&self, model: &[u8]) -> Result<Converted, Error> {
+        self.progress.stage("read");
+        self.convert(onnx::read_bytes(model)?, model.len() as u64)
+    }
+
+    fn convert(&self, mut model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
+        if self.options.quantize == Quantize::Int8 && self.options.calibration.is_none() {
+            return Err(Error::Options("int8 needs calibration samples: --calibration FOLDER".into()));
+        }
+        for (name, dims) in &self.options.shapes {
+            model.pin_shape(name, dims).map_err(Error::Options)?;
+        }
+        let mut report = Report::of_source(&model, source_bytes);
+        let mut graph = self.float_graph(model, &mut report)?;
+        if self.options.quantize == Quantize::Int8 {
+            self.quantize_int8(&mut graph, &mut report)?;
+        }
+        self.progress.stage("write");
+        let mut model = Model::single(graph);
+        model.description = format!("litesmith {}", env!("CARGO_PKG_VERSION"));
+        let found = verify(&model);
+        if !found.is_empty() {
+            return Err(Error::violations("verify", &found));
+        }
+        report.add_result(&model);
+        let written = tflite::write(&model, &tflite::WriteOptions::default())?;
+        drop(model);
+        let bytes = written.into_bytes();
+        let read = tflite::read(bytes.clone()).map_err(|e| Error::Internal { stage: "read back", what: e.to_string() })?;
+        let found = verify(&read);
+        if !found.is_empty() {
+            return Err(Error::violations("read back", &found));
+        }
+        report.file_bytes = bytes.len() as u64;
+        self.progress.finish();
+        Ok(Converted { bytes, report })
+    }
+
+    /// From ONNX to the float graph that is written or quantized.
+    fn float_graph(&self, model: onnx::Model, report: &mut Report) -> Result<Graph, Error> {
+        let evaluate = &Evaluator;
+        self.progress.stage("lower");
+        let lowered = lower::lower(model, evaluate).map_err(|problems| Error::Unsupported(Problems(problems)))?;
+        report.notes.extend(lowered.notes.iter().map(|n| format!("{} {:?}: {}", n.op, n.node, n.what)));
+        let mut graph = lowered.graph;
+        let run_passes = |graph: &mut Graph, which, report: &mut Report| -> Result<(), Error> {
+            if self.options.passes {
+                report.add_passes(passes::run(graph, evaluate, which).map_err(Error::infer("passes"))?);
+            }
+            Ok(())
+        };
+        self.progress.stage("optimize");
+        run_passes(&mut graph, passes::BEFORE_LAYOUT, report)?;
+        layout::channels_last(&mut graph, &channels_last(&self.options.channels_last))
+            .map_err(|e| Error::Options(e.to_string()))?;
+        if self.options.layout {
+            layout::optimize(&mut graph, evaluate).map_err(Error::infer("layout"))?;
+        }
+        run_passes(&mut graph, passes::AFTER_LAYOUT, report)?;
+        Ok(graph)
+    }
+
+    fn quantize_int8(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
+        let samples = self.samples(graph)?;
+        let first = samples.get(0)?;
+        let shapes: Vec<Vec<usize>> = first.iter().map(|t| t.shape().to_vec()).collect();
+        let runner = Runner::new(graph, &shapes).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
+        self.progress.stage("calibrate");
+        self.progress.total(samples.len());
+        let statistics = quant::observe(graph, &runner, &samples, &|| self.progress.advance())?;
+        drop(runner);
+        self.progress.stage("quantize");
+        report.quantization = Some(quant::quantize_int8(graph, &statistics, &quant::Options::default())?);
+        Ok(())
+    }
+
+    fn samples(&self, graph: &Graph) -> Result<Samples, Error> {
+        let inputs = graph.inputs.iter().map(|&id| {
+            let value = graph.value(id);
+            InputSpec { name: value.name.clone(), dtype: value.ty.dtype, dims: value.ty.shape.dims().to_vec() }
+        });
+        match &self.options.calibration {
+            Some(Calibration::Path(path)) => Ok(Samples::open(path, inputs.collect())?),
+            Some(Calibration::Tensors(tensors)) => Ok(Samples::from_tensors(tensors.clone(), inputs.collect())),
+            None => Err(Error::Options("no calibration samples are given".into())),
+        }
+    }
+}
+
+fn channels_last(which: &ChannelsLast) -> layout::ChannelsLast {
+    match which {
+        ChannelsLast::Keep => layout::ChannelsLast::Names(Default::default()),
+        ChannelsLast::All => layout::ChannelsLast::All,
+        ChannelsLast::Names(names) => layout::ChannelsLast::Names(names.iter().cloned().collect()),
+    }
+}

@@ -1,0 +1,187 @@
+//! ONNX activations that are more than one TFLite operator.
+
+use super::conv::require_float32;
+use super::{Cx, Refusal, Results};
+use crate::graph::{Binary, Op, Precision, Unary, ValueId};
+use crate::tensor::DType;
+
+/// Lowers ONNX `LeakyRelu` to `LEAKY_RELU`.
+///
+/// # Accepts
+/// float32; any `alpha`.
+/// # Produces
+/// `LEAKY_RELU`; `RELU` where `alpha` is 0.
+pub(super) fn leaky_relu(cx: &mut Cx<'_>) -> Results {
+    cx.ignore(&["consumed_inputs"]);
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let alpha = cx.float_or("alpha", 0.01)?;
+    let op = if alpha == 0.0 { Op::Unary(Unary::Relu) } else { Op::LeakyRelu { alpha } };
+    Ok(vec![cx.b.one(op, &[x])?])
+}
+
+/// Lowers ONNX `PRelu` to `PRELU`.
+///
+/// # Accepts
+/// float32; a slope of any shape that broadcasts to the operand.
+/// # Produces
+/// `PRELU`.
+pub(super) fn p_relu(cx: &mut Cx<'_>) -> Results {
+    cx.ignore(&["consumed_inputs"]);
+    let (x, mut slope) = (cx.input(0)?, cx.input(1)?);
+    require_float32(cx, x)?;
+    // Opset 6 and before: one slope for each channel, whatever the rank.
+    if cx.opset() < 7 && cx.rank(slope) == 1 && cx.dim(slope, 0) != Some(1) {
+        let mut dims = vec![-1i64];
+        dims.extend(std::iter::repeat_n(1, cx.rank(x).saturating_sub(2)));
+        slope = cx.b.reshape(slope, &dims)?;
+    }
+    Ok(vec![cx.b.one(Op::Prelu, &[x, slope])?])
+}
+
+/// Lowers ONNX `Clip` to a bounded `RELU` or `MAXIMUM → MINIMUM`.
+///
+/// # Accepts
+/// Numbers of any type that TFLite compares; bounds as attributes or operands, constant or not, either of them absent.
+/// # Produces
+/// `RELU6`, `RELU`, `RELU_N1_TO_1` where the bounds are those; else `MAXIMUM` with the lower bound, then `MINIMUM` with the upper, so that
+/// the upper wins where they cross. The bound comes first, so that NaN passes.
+pub(super) fn clip(cx: &mut Cx<'_>) -> Results {
+    cx.ignore(&["consumed_inputs"]);
+    let x = cx.input(0)?;
+    let dtype = cx.dtype(x);
+    let (low, high) = if cx.opset() < 11 {
+        let low = cx.float("min")?.filter(|&v| v > f32::MIN);
+        let high = cx.float("max")?.filter(|&v| v < f32::MAX);
+        let bound = |cx: &mut Cx<'_>, v: Option<f32>| v.map(|v| cx.b.scalar_of(dtype, v.into())).transpose();
+        (bound(cx, low)?, bound(cx, high)?)
+    } else {
+        (cx.optional(1), cx.optional(2))
+    };
+    let value = |cx: &Cx<'_>, id: Option<ValueId>| id.and_then(|id| cx.b.graph.const_splat(id));
+    let (low_value, high_value) = (value(cx, low), value(cx, high));
+    if dtype == DType::F32 {
+        let unbounded = high.is_none() || high_value == Some(f64::INFINITY);
+        let kind = match (low_value, high_value) {
+            (Some(0.0), Some(6.0)) => Some(Unary::Relu6),
+            (Some(-1.0), Some(1.0)) => Some(Unary::ReluN1To1),
+            (Some(0.0), _) if unbounded => Some(Unary::Relu),
+            _ => None,
+        };
+        if let Some(kind) = kind {
+            return Ok(vec![cx.b.unary(kind, x)?]);
+        }
+    }
+    let mut y = x;
+    if let Some(low) = low {
+        y = super::elementwise::arithmetic(cx, Binary::Maximum, low, y)?;
+    }
+    if let Some(high) = high {
+        y = super::elementwise::arithmetic(cx, Binary::Minimum, high, y)?;
+    }
+    Ok(vec![y])
+}
+
+/// Lowers ONNX `HardSigmoid` to `MUL → ADD → RELU_0_TO_1` in pieces that every delegate has.
+///
+/// # Accepts
+/// float32; any `alpha` and `beta`.
+/// # Produces
+/// `MUL → ADD → MAXIMUM → MINIMUM`.
+pub(super) fn hard_sigmoid(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let (alpha, beta) = (cx.float_or("alpha", 0.2)?, cx.float_or("beta", 0.5)?);
+    let (alpha, beta) = (cx.b.scalar(alpha), cx.b.scalar(beta));
+    let (zero, one) = (cx.b.scalar(0f32), cx.b.scalar(1f32));
+    let y = cx.b.mul(x, alpha)?;
+    let y = cx.b.add(y, beta)?;
+    let y = cx.b.binary(Binary::Maximum, zero, y)?;
+    Ok(vec![cx.b.binary(Binary::Minimum, one, y)?])
+}
+
+/// Lowers ONNX `Elu` to `ELU`.
+///
+/// # Accepts
+/// float32; any `alpha`.
+/// # Produces
+/// `ELU`; for another `alpha` than 1 `RELU(x) + alpha * ELU(min(0, x))`.
+pub(super) fn elu(cx: &mut Cx<'_>) -> Results {
+    cx.ignore(&["consumed_inputs"]);
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let alpha = cx.float_or("alpha", 1.0)?;
+    if alpha == 1.0 {
+        return Ok(vec![cx.b.unary(Unary::Elu, x)?]);
+    }
+    let (zero, alpha) = (cx.b.scalar(0f32), cx.b.scalar(alpha));
+    let negative = cx.b.binary(Binary::Minimum, zero, x)?;
+    let negative = cx.b.unary(Unary::Elu, negative)?;
+    let negative = cx.b.mul(negative, alpha)?;
+    let positive = cx.b.unary(Unary::Relu, x)?;
+    Ok(vec![cx.b.add(positive, negative)?])
+}
+
+/// Lowers ONNX `Softplus` to `max(0, x) + log(1 + exp(-|x|))`, which overflows nowhere.
+///
+/// # Accepts
+/// float32.
+/// # Produces
+/// `RELU`, `ABS → NEG → EXP → ADD → LOG`, `ADD`.
+pub(super) fn softplus(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    Ok(vec![emit_softplus(cx, x)?])
+}
+
+pub(super) fn emit_softplus(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
+    // The exponential spans more than 8 bits hold.
+    let before = cx.b.set_precision(Precision::Float);
+    let one = cx.b.scalar(1f32);
+    let magnitude = cx.b.unary(Unary::Abs, x)?;
+    let y = cx.b.unary(Unary::Neg, magnitude)?;
+    let y = cx.b.unary(Unary::Exp, y)?;
+    let y = cx.b.add(y, one)?;
+    let y = cx.b.unary(Unary::Log, y)?;
+    let positive = cx.b.unary(Unary::Relu, x)?;
+    let y = cx.b.add(positive, y)?;
+    cx.b.set_precision(before);
+    Ok(y)
+}
+
+/// Lowers ONNX `Gelu` to `GELU`.
+///
+/// # Accepts
+/// float32; both values of `approximate`.
+/// # Produces
+/// `GELU`.
+pub(super) fn gelu(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let kind = match cx.string_or("approximate", "none")? {
+        "none" => Unary::Gelu,
+        "tanh" => Unary::GeluTanh,
+        other => return Err(Refusal::new(format!("is {other:?}"), "").about("attribute approximate")),
+    };
+    Ok(vec![cx.b.unary(kind, x)?])
+}
+
+/// Lowers ONNX `Swish` to `MUL` of the operand and its `LOGISTIC`.
+///
+/// # Accepts
+/// float32; any `alpha`.
+/// # Produces
+/// `MUL? → LOGISTIC → MUL`.
+pub(super) fn swish(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let alpha = cx.float_or("alpha", 1.0)?;
+    let scaled = if alpha == 1.0 {
+        x
+    } else {
+        let alpha = cx.b.scalar(alpha);
+        cx.b.mul(x, alpha)?
+    };
+    let gate = cx.b.unary(Unary::Logistic, scaled)?;
+    Ok(vec![cx.b.mul(x, gate)?])
+}

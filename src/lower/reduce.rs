@@ -1,0 +1,188 @@
+//! ONNX `Reduce*`, `ArgMax`, `ArgMin` and global pools.
+
+use super::elementwise::no_kernel;
+use super::{Cx, Refusal, Results};
+use crate::graph::{Binary, Op, Precision, Reduce, Unary, ValueId};
+use crate::tensor::DType;
+
+/// Lowers the ONNX reductions `ReduceSum`, `ReduceMean`, `ReduceMax`, `ReduceMin`, `ReduceProd`, `ReduceL1`, `ReduceL2`,
+/// `ReduceSumSquare`, `ReduceLogSum`, `ReduceLogSumExp`.
+///
+/// # Accepts
+/// float32, and integers where the kernel has them; axes as attribute or operand, constant or not; `noop_with_empty_axes`.
+/// # Produces
+/// `SUM`, `MEAN`, `REDUCE_MAX`, `REDUCE_MIN` or `REDUCE_PROD`, with `ABS`, `SQUARE`, `SQRT`, `EXP`, `LOG` around it as the operator asks;
+/// `ReduceLogSumExp` takes the maximum out first.
+/// # Refuses
+/// Axes computed at run time without `keepdims`.
+pub(super) fn reduce(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    let keep_dims = cx.flag_or("keepdims", true)?;
+    let axes = axes(cx, x)?;
+    let dtype = cx.dtype(x);
+    let y = match (cx.op(), dtype) {
+        ("ReduceSum", _) => emit(cx, Reduce::Sum, x, axes, keep_dims)?,
+        ("ReduceMean", _) => emit(cx, Reduce::Mean, x, axes, keep_dims)?,
+        ("ReduceMax", DType::Bool) => emit(cx, Reduce::Any, x, axes, keep_dims)?,
+        ("ReduceMin", DType::Bool) => emit(cx, Reduce::All, x, axes, keep_dims)?,
+        ("ReduceMax", _) => emit(cx, Reduce::Max, x, axes, keep_dims)?,
+        ("ReduceMin", _) => emit(cx, Reduce::Min, x, axes, keep_dims)?,
+        ("ReduceProd", _) => emit(cx, Reduce::Prod, x, axes, keep_dims)?,
+        ("ReduceL1", DType::F32 | DType::I32) => {
+            let x = cx.b.unary(Unary::Abs, x)?;
+            emit(cx, Reduce::Sum, x, axes, keep_dims)?
+        }
+        ("ReduceSumSquare", DType::F32 | DType::I32 | DType::I64) => {
+            let x = square(cx, x)?;
+            emit(cx, Reduce::Sum, x, axes, keep_dims)?
+        }
+        ("ReduceL2", DType::F32) => {
+            let before = cx.b.set_precision(Precision::Float);
+            let x = square(cx, x)?;
+            let y = emit(cx, Reduce::Sum, x, axes, keep_dims)?;
+            let y = cx.b.unary(Unary::Sqrt, y)?;
+            cx.b.set_precision(before);
+            y
+        }
+        ("ReduceLogSum", DType::F32) => {
+            let y = emit(cx, Reduce::Sum, x, axes, keep_dims)?;
+            cx.b.unary(Unary::Log, y)?
+        }
+        ("ReduceLogSumExp", DType::F32) => log_sum_exp(cx, x, axes, keep_dims)?,
+        _ => return Err(no_kernel(dtype)),
+    };
+    Ok(vec![y])
+}
+
+/// Which axes go.
+#[derive(Clone, Copy)]
+enum Axes {
+    /// None: the operand passes through the reduction.
+    Nothing,
+    /// `INT32` vector.
+    These(ValueId),
+}
+
+fn axes(cx: &mut Cx<'_>, x: ValueId) -> Result<Axes, Refusal> {
+    let rank = cx.rank(x);
+    let noop = cx.flag_or("noop_with_empty_axes", false)?;
+    if let Some(operand) = cx.optional(1)
+        && cx.constant(operand).is_none()
+    {
+        return Ok(Axes::These(cx.as_i32(operand)?));
+    }
+    let listed = match cx.ints("axes")? {
+        Some(axes) => Some(axes.to_vec()),
+        None => cx.const_ints(1, "axes")?,
+    };
+    let listed = listed.filter(|axes| !axes.is_empty());
+    let axes: Vec<usize> = match listed {
+        Some(axes) => axes.iter().map(|&a| cx.axis(a, x)).collect::<Result<_, _>>()?,
+        None if noop => return Ok(Axes::Nothing),
+        None => (0..rank).collect(),
+    };
+    if axes.is_empty() {
+        return Ok(Axes::Nothing);
+    }
+    Ok(Axes::These(cx.b.ints(&axes)?))
+}
+
+fn emit(cx: &mut Cx<'_>, kind: Reduce, x: ValueId, axes: Axes, keep_dims: bool) -> Result<ValueId, Refusal> {
+    let Axes::These(axes) = axes else { return Ok(x) };
+    let dtype = cx.dtype(x);
+    let takes = match kind {
+        Reduce::Any | Reduce::All => dtype == DType::Bool,
+        _ => matches!(dtype, DType::F32 | DType::I32 | DType::I64),
+    };
+    let op = Op::Reduce { kind, keep_dims };
+    if takes {
+        return Ok(cx.b.one(op, &[x, axes])?);
+    }
+    if !matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16) {
+        return Err(no_kernel(dtype));
+    }
+    let wide = cx.b.cast(x, DType::I32)?;
+    let y = cx.b.one(op, &[wide, axes])?;
+    Ok(cx.b.cast(y, dtype)?)
+}
+
+fn square(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
+    Ok(if cx.dtype(x) == DType::F32 { cx.b.unary(Unary::Square, x)? } else { cx.b.mul(x, x)? })
+}
+
+/// `log(sum(exp(x - m))) + m` with `m` the maximum, so that nothing overflows.
+fn log_sum_exp(cx: &mut Cx<'_>, x: ValueId, axes: Axes, keep_dims: bool) -> Result<ValueId, Refusal> {
+    let Axes::These(_) = axes else { return Ok(x) };
+    let before = cx.b.set_precision(Precision::Float);
+    let max = emit(cx, Reduce::Max, x, axes, true)?;
+    // A row of -inf has no finite maximum: shift it by the lowest number instead.
+    let lowest = cx.b.scalar(f32::MIN);
+    let max = cx.b.binary(Binary::Maximum, lowest, max)?;
+    let shifted = cx.b.sub(x, max)?;
+    let exp = cx.b.unary(Unary::Exp, shifted)?;
+    let sum = emit(cx, Reduce::Sum, exp, axes, true)?;
+    let log = cx.b.unary(Unary::Log, sum)?;
+    let mut y = cx.b.add(log, max)?;
+    cx.b.set_precision(before);
+    if !keep_dims {
+        // Every reduced axis has size 1 now.
+        y = emit(cx, Reduce::Max, y, axes, false)?;
+    }
+    Ok(y)
+}
+
+/// Lowers ONNX `GlobalAveragePool` and `GlobalMaxPool` to `MEAN` and `REDUCE_MAX` over the spatial axes.
+///
+/// # Accepts
+/// float32 of rank 3 and more.
+/// # Produces
+/// `MEAN` or `REDUCE_MAX`.
+pub(super) fn global_pool(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    super::conv::require_float32(cx, x)?;
+    let axes: Vec<usize> = (2..cx.rank(x)).collect();
+    if axes.is_empty() {
+        return Ok(vec![x]);
+    }
+    let kind = if cx.op() == "GlobalMaxPool" { Reduce::Max } else { Reduce::Mean };
+    Ok(vec![cx.b.reduce(kind, x, &axes, true)?])
+}
+
+/// Lowers ONNX `ArgMax` and `ArgMin` to `ARG_MAX` and `ARG_MIN`.
+///
+/// # Accepts
+/// Numbers; `keepdims`, `select_last_index`.
+/// # Produces
+/// `ARG_MAX` or `ARG_MIN` with int64 results, on the reversed operand where the last of equals is asked for.
+/// # Refuses
+/// int64 operands, which no kernel compares.
+pub(super) fn arg_extremum(cx: &mut Cx<'_>) -> Results {
+    let mut x = cx.input(0)?;
+    let axis = cx.axis(cx.int_or("axis", 0)?, x)?;
+    let keep_dims = cx.flag_or("keepdims", true)?;
+    let last = cx.flag_or("select_last_index", false)?;
+    x = match cx.dtype(x) {
+        DType::F32 | DType::I8 | DType::U8 | DType::I32 => x,
+        DType::I16 | DType::U16 => cx.b.cast(x, DType::I32)?,
+        DType::F16 => cx.b.cast(x, DType::F32)?,
+        other => return Err(no_kernel(other)),
+    };
+    if last {
+        let axes = cx.b.ints(&[axis])?;
+        x = cx.b.one(Op::Reverse, &[x, axes])?;
+    }
+    let operand = cx.b.scalar(axis as i32);
+    let op = if cx.op() == "ArgMax" { Op::ArgMax { to: DType::I64 } } else { Op::ArgMin { to: DType::I64 } };
+    let mut y = cx.b.one(op, &[x, operand])?;
+    if last {
+        let extent = cx
+            .dim(x, axis)
+            .ok_or_else(|| Refusal::new("the extent of the axis must be known", "pin it with --shape NAME=.."))?;
+        let top = cx.b.scalar(extent as i64 - 1);
+        y = cx.b.sub(top, y)?;
+    }
+    if keep_dims {
+        y = super::window::insert_axis(cx, y, axis)?;
+    }
+    Ok(vec![y])
+}

@@ -1,0 +1,64 @@
+//! What a conversion can be asked for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::tensor::Tensor;
+
+/// How numbers are stored and computed in the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Quantize {
+    /// As in the model: float32.
+    #[default]
+    None,
+    /// 8-bit integers throughout, float32 inputs and outputs. Needs calibration samples.
+    Int8,
+}
+
+/// Inputs and outputs that change from channels-first to channels-last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ChannelsLast {
+    /// Every input and output keeps the model's layout.
+    #[default]
+    Keep,
+    /// All inputs and outputs of rank 3 and more.
+    All,
+    /// These inputs and outputs.
+    Names(Vec<String>),
+}
+
+/// Where calibration samples come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Calibration {
+    /// A folder of `.npz` or `.npy` files, or one stacked `.npz`.
+    Path(PathBuf),
+    /// Samples in memory: one tensor for each input of the model, in order.
+    Tensors(Vec<Vec<Tensor>>),
+}
+
+/// All settings of one conversion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    pub quantize: Quantize,
+    pub calibration: Option<Calibration>,
+    /// Fixed extents for inputs that are dynamic in the model.
+    pub shapes: BTreeMap<String, Vec<usize>>,
+    pub channels_last: ChannelsLast,
+    /// Rewrites that make the graph smaller or faster; off for finding faults.
+    pub passes: bool,
+    /// Moving and cancelling of transposes; off for finding faults.
+    pub layout: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            quantize: Quantize::None,
+            calibration: None,
+            shapes: BTreeMap::new(),
+            channels_last: ChannelsLast::Keep,
+            passes: true,
+            layout: true,
+        }
+    }
+}

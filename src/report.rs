@@ -1,0 +1,110 @@
+//! What a conversion did, for the summary and for programs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::graph::Model;
+use crate::onnx;
+use crate::quant::QuantReport;
+
+/// What became of a model.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// Nodes of the ONNX model.
+    pub source_nodes: usize,
+    /// Bytes of its constants by element type.
+    pub source_bytes: BTreeMap<&'static str, u64>,
+    /// Bytes of the model file, without external data.
+    pub source_file_bytes: u64,
+    /// Operators of the result, by name.
+    pub operators: BTreeMap<&'static str, usize>,
+    /// Bytes of the result's constants by element type.
+    pub bytes: BTreeMap<&'static str, u64>,
+    /// Bytes of the `.tflite` file.
+    pub file_bytes: u64,
+    /// How often each pass found something to do, in the order of the passes.
+    pub passes: Vec<(&'static str, usize)>,
+    /// What a user may want to know about nodes that were converted all the same.
+    pub notes: Vec<String>,
+    pub quantization: Option<QuantReport>,
+}
+
+impl Report {
+    pub(crate) fn of_source(model: &onnx::Model, file_bytes: u64) -> Report {
+        let mut report =
+            Report { source_nodes: model.graph.nodes.len(), source_file_bytes: file_bytes, ..Report::default() };
+        for data in model.graph.initializers.values() {
+            *report.source_bytes.entry(data.dtype().name()).or_default() += data.bytes().len() as u64;
+        }
+        report
+    }
+
+    pub(crate) fn add_passes(&mut self, counts: Vec<(&'static str, usize)>) {
+        self.passes.extend(counts.into_iter().filter(|(_, n)| *n > 0));
+    }
+
+    pub(crate) fn add_result(&mut self, model: &Model) {
+        for graph in &model.graphs {
+            let mut used = vec![false; graph.values.len()];
+            for node in &graph.nodes {
+                *self.operators.entry(node.op.name()).or_default() += 1;
+                node.inputs.iter().flatten().for_each(|id| used[id.0 as usize] = true);
+            }
+            for (value, _) in graph.values.iter().zip(used).filter(|(_, used)| *used) {
+                if let Some(data) = &value.data {
+                    *self.bytes.entry(data.dtype().name()).or_default() += data.bytes().len() as u64;
+                }
+            }
+        }
+    }
+
+    /// `TRANSPOSE` operators that are left.
+    pub fn transposes(&self) -> usize {
+        self.operators.get("TRANSPOSE").copied().unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count: usize = self.operators.values().sum();
+        let operators: Vec<String> = self.operators.iter().map(|(name, n)| format!("{name} {n}")).collect();
+        writeln!(f, "operators   {} ONNX nodes -> {count}: {}", self.source_nodes, operators.join(", "))?;
+        writeln!(f, "transposes  {}", self.transposes())?;
+        writeln!(f, "constants   {} -> {}", ByType(&self.source_bytes), ByType(&self.bytes))?;
+        writeln!(f, "file        {} -> {}", Bytes(self.source_file_bytes), Bytes(self.file_bytes))?;
+        if let Some(quantization) = &self.quantization {
+            write!(f, "{quantization}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note        {note}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A number of bytes for people.
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.0 as f64;
+        match self.0 {
+            0..10_000 => write!(f, "{} B", self.0),
+            10_000..10_000_000 => write!(f, "{:.1} kB", n / 1e3),
+            _ => write!(f, "{:.1} MB", n / 1e6),
+        }
+    }
+}
+
+struct ByType<'a>(&'a BTreeMap<&'static str, u64>);
+
+impl fmt::Display for ByType<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total: u64 = self.0.values().sum();
+        write!(f, "{}", Bytes(total))?;
+        let parts: Vec<String> = self.0.iter().map(|(name, n)| format!("{name} {}", Bytes(*n))).collect();
+        if parts.is_empty() { Ok(()) } else { write!(f, " ({})", parts.join(", ")) }
+    }
+}

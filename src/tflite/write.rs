@@ -1,0 +1,334 @@
+//! A model to bytes.
+
+use std::io;
+
+use bytes::Bytes;
+use flatbuffers::FlatBufferBuilder;
+use indexmap::IndexSet;
+
+use super::buffers::{Buffers, padded_end};
+use super::metadata::{self, Runtime};
+use super::{codes, normalized, versions, write_options};
+use crate::graph::{Graph, Model, Node, Op, Port, Quant, Signature, Value, ValueId};
+use crate::schema::{self, BuiltinOperator, Table};
+
+/// How a model is laid out in the file.
+#[derive(Debug, Clone)]
+pub struct WriteOptions {
+    /// Constants of more bytes than this go behind the flatbuffer, where only newer runtimes find them.
+    pub inline_limit: u64,
+}
+
+/// Leaves a flatbuffer room for all that is not constants below its limit of 2 GiB.
+const LARGEST_INLINE: u64 = 1_900_000_000;
+
+impl Default for WriteOptions {
+    fn default() -> WriteOptions {
+        WriteOptions { inline_limit: LARGEST_INLINE }
+    }
+}
+
+/// Why a model can't be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    #[error("the model has no graph")]
+    NoGraph,
+    /// A graph that interpreters would read wild memory for, or that the format has no room for.
+    #[error("{place}: {what}")]
+    Invalid { place: String, what: String },
+    #[error("metadata and custom options of {bytes} bytes do not fit in a flatbuffer, which ends at 2 GiB")]
+    TooLarge { bytes: u64 },
+}
+
+/// A finished file.
+#[derive(Debug, Clone)]
+pub struct Written {
+    flatbuffer: Bytes,
+    /// Data behind the flatbuffer, with their places in the file, in ascending order.
+    payloads: Vec<(u64, Bytes)>,
+    /// The oldest runtime release that runs the file, where all its operators are known.
+    pub min_runtime: Option<Runtime>,
+}
+
+impl Written {
+    /// Length of the file in bytes.
+    pub fn file_len(&self) -> u64 {
+        match self.payloads.last() {
+            Some((offset, data)) => padded_end(offset + data.len() as u64),
+            None => self.flatbuffer.len() as u64,
+        }
+    }
+
+    /// Whether constants lie behind the flatbuffer.
+    pub fn has_data_outside(&self) -> bool {
+        !self.payloads.is_empty()
+    }
+
+    /// Writes the file from its first byte to its last.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn write_to(&self, out: &mut impl io::Write) -> io::Result<()> {
+        let mut position = self.flatbuffer.len() as u64;
+        out.write_all(&self.flatbuffer)?;
+        for (offset, data) in &self.payloads {
+            pad(out, offset - position)?;
+            out.write_all(data)?;
+            position = offset + data.len() as u64;
+        }
+        pad(out, self.file_len() - position)
+    }
+
+    /// The file in one piece; copies only where data lie outside the flatbuffer.
+    pub fn into_bytes(self) -> Bytes {
+        if self.payloads.is_empty() {
+            return self.flatbuffer;
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(self.file_len()).unwrap_or(0));
+        self.write_to(&mut bytes).expect("memory takes every write");
+        bytes.into()
+    }
+}
+
+/// At most 31 zeros: the gap before a payload and the end of the file.
+fn pad(out: &mut impl io::Write, count: u64) -> io::Result<()> {
+    out.write_all(&[0; 32][..(count as usize).min(32)])
+}
+
+/// Writes `model`: the same model gives the same bytes.
+///
+/// Needs memory for the file beside the model's own; weights are copied once.
+///
+/// # Errors
+/// As [`normalized`], and where numbers don't fit the format. Whether operators fit their operands is not looked at: that is
+/// [`verify`](crate::graph::verify).
+pub fn write(model: &Model, options: &WriteOptions) -> Result<Written, WriteError> {
+    let model = normalized(model)?;
+    let mut parts = Parts { buffers: Buffers::new(), codes: IndexSet::new() };
+    let mut subgraphs = Vec::with_capacity(model.graphs.len());
+    for (index, graph) in model.graphs.iter().enumerate() {
+        let place = format!("graph {index} {:?}", graph.name);
+        subgraphs.push(Subgraph { graph, place, parts: &mut parts }.pack()?);
+    }
+    let outside = parts.buffers.constant_bytes() > options.inline_limit.min(LARGEST_INLINE);
+    let min_runtime = metadata::min_runtime(&model);
+    let mut entries = model.metadata.clone();
+    entries.extend(min_runtime.map(|r| (metadata::MIN_RUNTIME_VERSION.into(), metadata::encode_runtime(r))));
+    if outside {
+        entries.push((metadata::BUFFER_LOCATION.into(), Bytes::from_static(metadata::OUTSIDE_FLATBUFFERS)));
+    }
+    let entry = |(name, data)| schema::Metadata { name: Some(name), buffer: parts.buffers.metadata(data) };
+    let metadata: Vec<_> = entries.into_iter().map(entry).collect();
+    let file = schema::Model {
+        version: schema::MODEL_VERSION,
+        operator_codes: Some(parts.codes.into_iter().map(Code::pack).collect()),
+        subgraphs: Some(subgraphs),
+        description: text(&model.description),
+        buffers: None,
+        metadata: (!metadata.is_empty()).then_some(metadata),
+        signature_defs: signatures(&model.signatures),
+        ..schema::Model::default()
+    };
+    let (flatbuffer, payloads) = assemble(file, &parts.buffers, outside)?;
+    Ok(Written { flatbuffer, payloads, min_runtime })
+}
+
+/// What all graphs of a file share.
+struct Parts {
+    buffers: Buffers,
+    /// In the order of first use. One entry for each version of an operator, so that delegates, which look at the version, take
+    /// a float node even where the file has the operator in another type too.
+    codes: IndexSet<Code>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Code {
+    builtin: BuiltinOperator,
+    version: i32,
+    custom: Option<String>,
+}
+
+impl Code {
+    fn pack(self) -> schema::OperatorCode {
+        schema::OperatorCode { custom_code: self.custom, ..schema::OperatorCode::builtin(self.builtin, self.version) }
+    }
+}
+
+struct Subgraph<'a> {
+    graph: &'a Graph,
+    place: String,
+    parts: &'a mut Parts,
+}
+
+impl Subgraph<'_> {
+    fn pack(mut self) -> Result<schema::SubGraph, WriteError> {
+        let graph = self.graph;
+        let tensors = graph.values.iter().map(|value| self.tensor(value)).collect::<Result<_, _>>()?;
+        let nodes = graph.nodes.iter().enumerate();
+        let operators = nodes.map(|(index, node)| self.operator(index, node)).collect::<Result<_, _>>()?;
+        Ok(schema::SubGraph {
+            tensors: Some(tensors),
+            inputs: Some(indices(&graph.inputs)),
+            outputs: Some(indices(&graph.outputs)),
+            operators: Some(operators),
+            name: text(&graph.name),
+            ..schema::SubGraph::default()
+        })
+    }
+
+    fn invalid(&self, place: impl std::fmt::Display, what: impl Into<String>) -> WriteError {
+        WriteError::Invalid { place: format!("{}, {place}", self.place), what: what.into() }
+    }
+
+    fn tensor(&mut self, value: &Value) -> Result<schema::Tensor, WriteError> {
+        let place = || format!("value {:?}", value.name);
+        let mut shape = Vec::with_capacity(value.ty.shape.rank());
+        let mut signature = Vec::with_capacity(value.ty.shape.rank());
+        for dim in value.ty.shape.dims() {
+            let extent = dim.map(i32::try_from).transpose();
+            let extent = extent.map_err(|_| self.invalid(place(), format!("has shape {}", value.ty.shape)))?;
+            shape.push(extent.unwrap_or(1));
+            signature.push(extent.unwrap_or(-1));
+        }
+        if let Some(data) = &value.data
+            && (value.variable
+                || data.dtype() != value.ty.dtype
+                || value.ty.shape.as_fixed().as_deref() != Some(data.shape()))
+        {
+            let role = if value.variable { "a variable" } else { "a value" };
+            let what = format!("is {role} of type {} with data {}{:?}", value.ty, data.dtype(), data.shape());
+            return Err(self.invalid(place(), what));
+        }
+        let quantization = value.quant.as_ref().map(quantization).transpose();
+        let quantization = quantization.map_err(|_| self.invalid(place(), "has a quantization past 32 bits"))?;
+        Ok(schema::Tensor {
+            shape: Some(shape),
+            type_: codes::tensor_type(value.ty.dtype),
+            buffer: value.data.as_ref().map_or(0, |data| self.parts.buffers.constant(data.bytes())),
+            name: text(&value.name),
+            quantization: quantization.map(Box::new),
+            is_variable: value.variable,
+            shape_signature: (!value.ty.shape.is_fixed()).then_some(signature),
+            // Without this a scalar would be a value of unknown rank.
+            has_rank: true,
+            ..schema::Tensor::default()
+        })
+    }
+
+    fn operator(&mut self, index: usize, node: &Node) -> Result<schema::Operator, WriteError> {
+        let (builtin_options, builtin_options_2) = write_options::encode(self.graph, node)
+            .map_err(|_| self.invalid(format!("node {index} {}", node.op.name()), "has an option past 32 bits"))?;
+        let opaque = match &node.op {
+            Op::Opaque(opaque) => Some(opaque),
+            _ => None,
+        };
+        let code = Code {
+            builtin: codes::builtin(&node.op),
+            version: versions::of(self.graph, node),
+            custom: opaque.and_then(|opaque| opaque.custom_code.clone()),
+        };
+        Ok(schema::Operator {
+            // There are fewer codes than nodes, and fewer nodes than values, which are counted with 31 bits.
+            opcode_index: self.parts.codes.insert_full(code).0 as u32,
+            inputs: Some(node.inputs.iter().map(|id| id.map_or(-1, index_of)).collect()),
+            outputs: Some(indices(&node.outputs)),
+            builtin_options,
+            builtin_options_2,
+            custom_options: opaque.and_then(|opaque| opaque.custom_options.clone()),
+            mutating_variable_inputs: opaque.and_then(|opaque| opaque.mutating_variable_inputs.clone()),
+            intermediates: opaque.and_then(|opaque| opaque.intermediates.as_deref().map(indices)),
+            ..schema::Operator::default()
+        })
+    }
+}
+
+/// `normalized` has counted the values: they are fewer than 2^31.
+fn index_of(id: ValueId) -> i32 {
+    id.0 as i32
+}
+
+fn indices(ids: &[ValueId]) -> Vec<i32> {
+    ids.iter().map(|&id| index_of(id)).collect()
+}
+
+/// No text and empty text are one in a graph.
+fn text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn quantization(quant: &Quant) -> Result<schema::QuantizationParameters, std::num::TryFromIntError> {
+    Ok(match quant {
+        Quant::Affine { scale, zero_point, axis } => schema::QuantizationParameters {
+            scale: Some(scale.clone()),
+            zero_point: Some(zero_point.clone()),
+            quantized_dimension: i32::try_from(*axis)?,
+            ..schema::QuantizationParameters::default()
+        },
+        Quant::Blockwise { scales, zero_points, block_size } => schema::QuantizationParameters {
+            details: schema::BlockwiseQuantization {
+                scales: index_of(*scales),
+                zero_points: zero_points.map_or(-1, index_of),
+                block_size: i32::try_from(*block_size)?,
+                // Only the newest runtimes know this field, and `block_size` says it all.
+                block_shape: None,
+            }
+            .into(),
+            ..schema::QuantizationParameters::default()
+        },
+    })
+}
+
+fn signatures(signatures: &[Signature]) -> Option<Vec<schema::SignatureDef>> {
+    let port = |port: &Port| schema::TensorMap { name: Some(port.name.clone()), tensor_index: port.value.0 };
+    let signature = |signature: &Signature| schema::SignatureDef {
+        inputs: Some(signature.inputs.iter().map(port).collect()),
+        outputs: Some(signature.outputs.iter().map(port).collect()),
+        signature_key: Some(signature.key.clone()),
+        // `normalized` has found it among the graphs.
+        subgraph_index: signature.graph as u32,
+    };
+    (!signatures.is_empty()).then(|| signatures.iter().map(signature).collect())
+}
+
+/// The flatbuffer, and what goes behind it.
+fn assemble(
+    mut file: schema::Model,
+    buffers: &Buffers,
+    outside: bool,
+) -> Result<(Bytes, Vec<(u64, Bytes)>), WriteError> {
+    // The places of payloads don't change how many bytes they take, so a first pass tells where the flatbuffer ends.
+    let (layout, mut payloads) = if outside { buffers.outside(0) } else { (buffers.inside(), Vec::new()) };
+    let custom = file.subgraphs.iter().flatten().flat_map(|graph| graph.operators.iter().flatten());
+    let custom = custom.filter_map(|operator| operator.custom_options.as_ref()).map(Bytes::len);
+    let data: u64 =
+        layout.iter().filter_map(|buffer| buffer.data.as_ref()).map(Bytes::len).chain(custom).map(|n| n as u64).sum();
+    if data > LARGEST_INLINE + (100 << 20) {
+        return Err(WriteError::TooLarge { bytes: data });
+    }
+    file.buffers = Some(layout);
+    if outside {
+        let end = pack(&mut file).len() as u64;
+        let (layout, moved) = buffers.outside(end);
+        (file.buffers, payloads) = (Some(layout), moved);
+    }
+    Ok((pack(&mut file), payloads))
+}
+
+/// Packs in one allocation: a builder that grows moves all data and doubles the memory.
+fn pack(file: &mut schema::Model) -> Bytes {
+    let buffers = file.buffers.take();
+    let frame = pack_with_capacity(file, 64 << 10).len();
+    // A buffer takes its data, padding, their length, a table and an offset to it.
+    let data: usize = buffers.iter().flatten().map(|b| b.data.as_ref().map_or(0, Bytes::len) + 80).sum();
+    file.buffers = buffers;
+    // A multiple of the alignment, so that data aligned in the file are aligned in memory too.
+    pack_with_capacity(file, (frame + data).next_multiple_of(64))
+}
+
+fn pack_with_capacity(file: &schema::Model, capacity: usize) -> Bytes {
+    let mut b = FlatBufferBuilder::with_capacity(capacity);
+    let root = file.pack(&mut b);
+    schema::finish_model(&mut b, root);
+    let (bytes, start) = b.collapse();
+    Bytes::from(bytes).slice(start..)
+}

@@ -1,0 +1,103 @@
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::tensor::{Tensor, TensorError};
+
+/// How far one output is from what it should be, over all samples.
+#[derive(Debug, Clone, Serialize)]
+pub struct OutputReport {
+    pub name: String,
+    #[serde(flatten)]
+    pub difference: Difference,
+}
+
+impl OutputReport {
+    pub fn new(name: &str) -> OutputReport {
+        OutputReport { name: name.into(), difference: Difference::default() }
+    }
+}
+
+/// Sums from which the measures follow; further samples can be added.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Difference {
+    /// Sum of squares of what is expected.
+    pub signal: f64,
+    /// Sum of squares of the difference.
+    pub noise: f64,
+    pub max_abs: f64,
+    pub elements: u64,
+    /// Elements that are not equal at all: NaN or infinite on one side only, or unequal integers.
+    pub mismatched: u64,
+}
+
+impl Difference {
+    /// # Errors
+    /// Where a side is no tensor of numbers, or the element types differ.
+    pub fn add(&mut self, expected: &Tensor, found: &Tensor) -> Result<(), TensorError> {
+        if expected.dtype() != found.dtype() && !(expected.dtype().is_float() && found.dtype().is_float()) {
+            return Err(TensorError::DType { wanted: expected.dtype(), actual: found.dtype() });
+        }
+        let exact = !expected.dtype().is_float();
+        let (expected, found) = (expected.to_f64s()?, found.to_f64s()?);
+        self.elements += expected.len() as u64;
+        for (&e, &f) in expected.iter().zip(&found) {
+            let same_nonfinite = (e.is_nan() && f.is_nan()) || e == f;
+            if !(e.is_finite() && f.is_finite()) {
+                self.mismatched += u64::from(!same_nonfinite);
+                continue;
+            }
+            self.signal += e * e;
+            self.noise += (e - f) * (e - f);
+            self.max_abs = self.max_abs.max((e - f).abs());
+            self.mismatched += u64::from(exact && e != f);
+        }
+        Ok(())
+    }
+
+    /// Signal to noise in dB: infinite where all is equal, negative infinite where something can't be compared.
+    pub fn db(&self) -> f64 {
+        if self.mismatched > 0 && self.noise == 0.0 {
+            return f64::NEG_INFINITY;
+        }
+        if self.noise == 0.0 {
+            return f64::INFINITY;
+        }
+        10.0 * (self.signal / self.noise).log10()
+    }
+}
+
+impl fmt::Display for OutputReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let d = &self.difference;
+        match d.db() {
+            db if db.is_finite() => write!(f, "{:<32} {db:>8.2} dB", self.name)?,
+            db if db > 0.0 => write!(f, "{:<32} {:>11}", self.name, "equal")?,
+            _ => write!(f, "{:<32} {:>11}", self.name, "different")?,
+        }
+        write!(f, "   max |error| {:.3e} over {} elements", d.max_abs, d.elements)?;
+        if d.mismatched > 0 { write!(f, ", {} mismatched", d.mismatched) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(expected: Vec<f32>, found: Vec<f32>) -> Difference {
+        let mut difference = Difference::default();
+        difference.add(&Tensor::vector(expected), &Tensor::vector(found)).unwrap();
+        difference
+    }
+
+    #[test]
+    fn ten_percent_off_is_twenty_db() {
+        assert!((of(vec![1.0, 0.0], vec![1.1, 0.0]).db() - 20.0).abs() < 1e-4);
+        assert_eq!(of(vec![1.0, f32::NAN], vec![1.0, f32::NAN]).db(), f64::INFINITY);
+    }
+
+    #[test]
+    fn a_nan_on_one_side_is_never_fine() {
+        assert_eq!(of(vec![1.0, 2.0], vec![1.0, f32::NAN]).db(), f64::NEG_INFINITY);
+    }
+}

@@ -1,0 +1,105 @@
+//! What the tests share: where models are, how a file is run in LiteRT, what counts as equal.
+#![allow(dead_code)] // Each test file uses its part.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use indexmap::IndexMap;
+use litesmith::runtime::{Input, Kernels, Library, Options, Session};
+use litesmith::tensor::Tensor;
+use litesmith::verify::{dtype, element_type};
+
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// The collection of public models that may lie beside the project; tests that want it say so and pass without it.
+pub fn shared_models() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/models");
+    if !path.is_dir() {
+        println!("skipped: no ../shared/models beside the project");
+        return None;
+    }
+    Some(path)
+}
+
+/// LiteRT, where there is one.
+pub fn litert() -> Option<&'static Library> {
+    static LIBRARY: OnceLock<Option<Library>> = OnceLock::new();
+    let library = LIBRARY.get_or_init(|| Library::find(None).ok()).as_ref();
+    if library.is_none() {
+        println!("skipped in LiteRT: no library found (pip install ai-edge-litert)");
+    }
+    library
+}
+
+/// Outputs by name of one run of a `.tflite` file.
+pub fn run_litert(
+    library: &Library,
+    file: &[u8],
+    kernels: Kernels,
+    inputs: &IndexMap<String, Tensor>,
+) -> Result<BTreeMap<String, Tensor>, String> {
+    let options = Options { threads: 1, kernels };
+    let mut session = Session::new(library, file.to_vec(), &options).map_err(|e| e.to_string())?;
+    let wanted: Vec<String> = session.inputs().iter().map(|i| i.name.clone()).collect();
+    let mut feed = Vec::new();
+    for name in &wanted {
+        let tensor = inputs.get(name).ok_or_else(|| format!("no data for input {name:?}"))?;
+        feed.push(Input {
+            name,
+            element_type: element_type(tensor.dtype()),
+            dims: tensor.shape(),
+            bytes: tensor.bytes(),
+        });
+    }
+    let outputs = session.run(&feed).map_err(|e| e.to_string())?;
+    let tensor = |o: litesmith::runtime::Output| {
+        let tensor = Tensor::new(dtype(o.element_type), o.dims, o.bytes.into()).map_err(|e| e.to_string())?;
+        Ok((o.name, tensor))
+    };
+    outputs.into_iter().map(tensor).collect()
+}
+
+/// Relative and absolute tolerance of a comparison.
+#[derive(Clone, Copy)]
+pub struct Tolerance {
+    pub relative: f64,
+    pub absolute: f64,
+}
+
+impl Tolerance {
+    /// float32 computed in another order.
+    pub const FLOAT: Tolerance = Tolerance { relative: 1e-4, absolute: 1e-5 };
+    /// float16 somewhere on the way: half of the last of its 11 bits, with room for a few steps.
+    pub const HALF: Tolerance = Tolerance { relative: 2e-3, absolute: 2e-3 };
+}
+
+/// What differs between what should be and what is, if anything does.
+pub fn difference(expected: &Tensor, found: &Tensor, tolerance: Tolerance) -> Option<String> {
+    if expected.dtype() != found.dtype() || expected.shape() != found.shape() {
+        return Some(format!("is {found:?}, should be {expected:?}"));
+    }
+    let (Ok(e), Ok(f)) = (expected.to_f64s(), found.to_f64s()) else {
+        return (expected.bytes() != found.bytes()).then(|| "bytes differ".to_string());
+    };
+    let exact = !expected.dtype().is_float();
+    let equal = |e: f64, f: f64| {
+        if e.is_nan() || f.is_nan() {
+            return e.is_nan() && f.is_nan();
+        }
+        e == f || (!exact && (e - f).abs() <= tolerance.absolute + tolerance.relative * e.abs())
+    };
+    let wrong = e.iter().zip(&f).filter(|(e, f)| !equal(**e, **f)).count();
+    let first = e.iter().zip(&f).position(|(e, f)| !equal(*e, *f))?;
+    Some(format!("{wrong} of {} elements differ, the first at {first}: {} for {}", e.len(), f[first], e[first]))
+}
+
+/// Expected failures: `name: reason` a line.
+pub fn expected_failures(file: &str) -> BTreeMap<String, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file);
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let entry = |line: &str| line.split_once(": ").map(|(name, reason)| (name.to_string(), reason.to_string()));
+    text.lines().filter(|l| !l.starts_with('#')).filter_map(entry).collect()
+}
