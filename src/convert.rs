@@ -135,7 +135,8 @@ impl Converter {
         let written = tflite::write(&model, &tflite::WriteOptions::default())?;
         drop(model);
         let bytes = written.into_bytes();
-        let read = tflite::read(&bytes).map_err(|e| Error::Internal { stage: "read back", what: e.to_string() })?;
+        let read =
+            tflite::read(bytes.clone()).map_err(|e| Error::Internal { stage: "read back", what: e.to_string() })?;
         let found = verify(&read);
         if !found.is_empty() {
             return Err(Error::violations("read back", &found));

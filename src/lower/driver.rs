@@ -234,7 +234,11 @@ impl<'a> Driver<'a> {
                 self.problems.push(problem);
                 continue;
             }
-            // An output is a value of its own, with a name of its own.
+            // An input that goes out under its own name is one value; every other output is a value of its own, with its own name.
+            if self.graph.inputs.contains(&id) && self.graph.value(id).name == output.name {
+                self.graph.outputs.push(id);
+                continue;
+            }
             let own = if taken.insert(id) && self.graph.constant(id).is_none() {
                 Ok(id)
             } else {
