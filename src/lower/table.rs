@@ -1,7 +1,7 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, batch_normalization, conv, conv_transpose, elementwise, matmul, normalization, pool,
+    Cx, Results, activation, batch_normalization, conv, conv_transpose, elementwise, erf, matmul, normalization, pool,
     reduce, softmax,
 };
 
@@ -15,6 +15,11 @@ pub struct Row {
 
 const fn std(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
     Row { domain: "", op, lower }
+}
+
+/// An operator that [`super::patterns`] puts together.
+const fn own(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+    Row { domain: "litesmith", op, lower }
 }
 
 /// Sorted by domain and name.
@@ -33,6 +38,7 @@ pub const TABLE: &[Row] = &[
     std("Cos", elementwise::unary),
     std("Div", elementwise::binary),
     std("Elu", activation::elu),
+    std("Erf", erf::erf),
     std("Exp", elementwise::unary),
     std("Floor", elementwise::unary),
     std("Gelu", activation::gelu),
@@ -79,4 +85,6 @@ pub const TABLE: &[Row] = &[
     std("Sum", elementwise::variadic),
     std("Swish", activation::swish),
     std("Tanh", elementwise::unary),
+    own("Gelu", activation::gelu),
+    own("Normalization", normalization::recognized),
 ];
