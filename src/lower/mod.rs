@@ -12,6 +12,7 @@ mod cx;
 mod driver;
 mod elementwise;
 mod erf;
+mod integer;
 mod matmul;
 mod normalization;
 mod patterns;
@@ -19,6 +20,7 @@ mod pool;
 mod reduce;
 mod softmax;
 mod table;
+mod trigonometry;
 mod window;
 
 pub use driver::{Lowered, Note, Problem, lower};
