@@ -118,7 +118,9 @@ pub(super) fn arithmetic(cx: &mut Cx<'_>, kind: Binary, a: ValueId, b: ValueId) 
     if shape != other && shape.rank().max(other.rank()) > MAX_BROADCAST_RANK {
         return Err(Refusal::new(format!("{shape} and {other} are broadcast together"), "use 8 axes at most"));
     }
-    if binary_takes(kind, dtype) {
+    // Constants are computed at once, in whatever type they are.
+    let folds = cx.constant(a).is_some() && cx.constant(b).is_some();
+    if binary_takes(kind, dtype) || folds {
         return Ok(cx.b.binary(kind, a, b)?);
     }
     if (kind, dtype) == (Binary::Div, DType::I64) {
