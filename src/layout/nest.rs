@@ -61,7 +61,12 @@ pub(super) enum Order {
     Fixed(Vec<usize>),
     /// Row, inner and column loop of a matrix product, innermost. With `swaps`, the operands may be exchanged to transpose the
     /// result.
-    MatMul { m: usize, k: usize, n: usize, swaps: bool },
+    MatMul {
+        m: usize,
+        k: usize,
+        n: usize,
+        swaps: bool,
+    },
 }
 
 /// XNNPACK takes no more, and general kernels of higher ranks are slow.
@@ -174,7 +179,9 @@ impl Nest {
         let count = self.loops.len();
         match &self.order {
             Order::Any => {}
-            Order::Innermost(inner) => parts.sort_by_key(|p| inner.iter().position(|&l| l == p.axis).map_or(0, |i| i + 1)),
+            Order::Innermost(inner) => {
+                parts.sort_by_key(|p| inner.iter().position(|&l| l == p.axis).map_or(0, |i| i + 1))
+            }
             Order::Fixed(inner) => {
                 parts.sort_by_key(|p| inner.iter().position(|&l| l == p.axis).map_or(p.axis, |i| count + i));
             }

@@ -165,7 +165,14 @@ mod tests {
         fn best(&self) -> u64 {
             let count: usize = self.states.iter().product();
             let states = |mut code: usize| -> Vec<usize> {
-                self.states.iter().map(|&n| { let s = code % n; code /= n; s }).collect()
+                self.states
+                    .iter()
+                    .map(|&n| {
+                        let s = code % n;
+                        code /= n;
+                        s
+                    })
+                    .collect()
             };
             (0..count).map(|code| self.cost(&states(code))).min().unwrap()
         }

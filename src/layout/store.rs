@@ -89,7 +89,13 @@ impl<'a> Store<'a> {
         self.graph.add_value(Value { name, ty, data: None, quant, variable: false })
     }
 
-    fn push(&mut self, op: Op, inputs: &[ValueId], output: ValueId, (origin, precision): (Option<OriginId>, Precision)) {
+    fn push(
+        &mut self,
+        op: Op,
+        inputs: &[ValueId],
+        output: ValueId,
+        (origin, precision): (Option<OriginId>, Precision),
+    ) {
         let inputs = inputs.iter().copied().map(Some).collect();
         self.graph.nodes.push(Node { op, inputs, outputs: vec![output], origin, precision });
     }
@@ -217,7 +223,13 @@ impl<'a> Store<'a> {
     }
 
     /// Moves the data of a constant at once.
-    fn fold(&mut self, root: ValueId, layout: &Layout, dims: &[Dim], target: &Target) -> Result<Option<ValueId>, InferError> {
+    fn fold(
+        &mut self,
+        root: ValueId,
+        layout: &Layout,
+        dims: &[Dim],
+        target: &Target,
+    ) -> Result<Option<ValueId>, InferError> {
         let rows = Layout::rows(self.dims(root));
         let (Some(data), Some(moves)) = (self.graph.constant(root), rows.moves(layout)) else { return Ok(None) };
         let fixed = |dims: &[Dim]| dims.iter().copied().collect::<Option<Vec<usize>>>();
@@ -311,11 +323,7 @@ impl<'a> Store<'a> {
             if scalar && self.dims(id).len() > shape.len() {
                 return Ok(None);
             }
-            inputs.push(Some(if scalar {
-                self.rows(id)?
-            } else {
-                self.placed(id, &placed.under(&shape))?
-            }));
+            inputs.push(Some(if scalar { self.rows(id)? } else { self.placed(id, &placed.under(&shape))? }));
         }
         Ok(Some((inputs, shape)))
     }
