@@ -135,7 +135,8 @@ impl Converter {
         let written = tflite::write(&model, &tflite::WriteOptions::default())?;
         drop(model);
         let bytes = written.into_bytes();
-        let read = tflite::read(&bytes).map_err(|e| Error::Internal { stage: "read back", what: e.to_string() })?;
+        let read =
+            tflite::read(bytes.clone()).map_err(|e| Error::Internal { stage: "read back", what: e.to_string() })?;
         let found = verify(&read);
         if !found.is_empty() {
             return Err(Error::violations("read back", &found));
@@ -163,7 +164,7 @@ impl Converter {
         layout::channels_last(&mut graph, &channels_last(&self.options.channels_last))
             .map_err(|e| Error::Options(e.to_string()))?;
         if self.options.layout {
-            layout::optimize(&mut graph, evaluate).map_err(Error::infer("layout"))?;
+            layout::optimize(&mut graph).map_err(Error::infer("layout"))?;
         }
         run_passes(&mut graph, passes::AFTER_LAYOUT, report)?;
         Ok(graph)

@@ -108,7 +108,7 @@ fn check(path: &Path) -> Result<(), String> {
 }
 
 fn run_graph(file: &bytes::Bytes, data: &Data) -> Result<BTreeMap<String, Tensor>, String> {
-    let model = litesmith::tflite::read(file).map_err(|e| e.to_string())?;
+    let model = litesmith::tflite::read(file.clone()).map_err(|e| e.to_string())?;
     let graph = &model.graphs[0];
     let input = |id: &litesmith::graph::ValueId| {
         let name = &graph.value(*id).name;

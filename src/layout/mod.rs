@@ -24,8 +24,6 @@ mod pbqp;
 mod react;
 mod steps;
 mod store;
-#[cfg(test)]
-mod tests;
 mod view;
 
 pub use boundary::{BoundaryError, ChannelsLast, channels_last};
