@@ -50,7 +50,7 @@ fn differences(folder: &Path, file: &[u8], kernels: Kernels) -> BTreeMap<String,
     let mut found: BTreeMap<String, Difference> = BTreeMap::new();
     for (inputs, expected) in stored(folder, "input").iter().zip(&stored(folder, "output")) {
         let outputs =
-            run_litert(library, file, kernels, inputs).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+            run_litert(library, file, kernels, inputs).unwrap_or_else(|e| panic!("{}: {e:?}", folder.display()));
         for (name, expected) in expected {
             found.entry(name.clone()).or_default().add(expected, &outputs[name]).expect("comparable outputs");
         }

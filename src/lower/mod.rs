@@ -19,6 +19,7 @@ mod erf;
 mod expand;
 mod gather;
 mod identity;
+mod integer;
 mod kernel_type;
 mod known;
 mod logic;
@@ -36,6 +37,7 @@ mod softmax;
 mod split;
 mod table;
 mod transpose;
+mod trigonometry;
 mod window;
 
 pub use driver::{Lowered, Note, Problem, lower};
