@@ -44,7 +44,7 @@ pub(in crate::exec) fn fully_connected(
         return empty(&shape);
     }
     let arguments = [
-        Argument::Given(as_rows(data, rows, k)?),
+        Argument::Rows(as_rows(data, rows, k)?),
         Argument::weights(weights, |weights| Ok(weights.clone()))?,
         Argument::bias(bias, n, 2)?,
     ];
@@ -86,7 +86,7 @@ pub(in crate::exec) fn batch_mat_mul(
     if batch_b.iter().all(|&d| d == 1) && !adj_x {
         // One matrix for the whole batch: its rows are those of one large matrix.
         let arguments =
-            [Argument::Given(as_rows(a, count * m, k)?), Argument::weights(b, |b| Ok(b.reshape(&[b0, b1])?))?];
+            [Argument::Rows(as_rows(a, count * m, k)?), Argument::weights(b, |b| Ok(b.reshape(&[b0, b1])?))?];
         let expression = if adj_y { "mk,nk->mn" } else { "mk,kn->mn" };
         let result = run(prepared, &arguments, |model, operands| wire_product(model, expression, operands))?;
         return Operand::from_native(result, &shape);
