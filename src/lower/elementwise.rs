@@ -110,8 +110,10 @@ pub(super) fn arithmetic(cx: &mut Cx<'_>, kind: Binary, a: ValueId, b: ValueId) 
     if binary_takes(kind, dtype) || folds {
         return Ok(cx.b.binary(kind, a, b)?);
     }
-    // Narrow integers wrap around when they are cast back, as ONNX has them do.
-    if matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16) {
+    // Narrow integers wrap around when they are cast back, as ONNX has them do. Of int64, what is computed from extents is narrow.
+    let narrow = matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16)
+        || (dtype == DType::I64 && cx.is_narrow(a) && cx.is_narrow(b));
+    if narrow {
         let (a, b) = (cx.b.cast(a, DType::I32)?, cx.b.cast(b, DType::I32)?);
         let y = cx.b.binary(kind, a, b)?;
         return Ok(cx.b.cast(y, dtype)?);
