@@ -60,6 +60,7 @@ pub struct Lowered {
 /// # Errors
 /// Everything that stands in the way, not just the first.
 pub fn lower(mut model: onnx::Model, evaluate: &dyn Evaluate) -> Result<Lowered, Vec<Problem>> {
+    super::patterns::recognize(&mut model.graph);
     let mut graph = Graph::new(std::mem::take(&mut model.graph.name));
     let mut driver = Driver {
         model: &model.graph,

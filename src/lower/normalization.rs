@@ -11,17 +11,23 @@ struct Normalized {
     inverse_deviation: ValueId,
 }
 
-/// `(x - mean) / sqrt(variance + epsilon)` over `axes`, in two passes. Its steps stay float: 8 bits hold no variance.
-fn normalize(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Result<Normalized, Refusal> {
+/// `x / sqrt(mean(x²) + epsilon)` over `axes`, and the divisor's inverse. Its steps stay float: 8 bits hold no mean of squares.
+fn divide_by_rms(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Result<(ValueId, ValueId), Refusal> {
     cx.b.set_precision(Precision::Float);
     let epsilon = cx.b.scalar(epsilon);
+    let squared = cx.b.unary(Unary::Square, x)?;
+    let mean = cx.b.reduce(Reduce::Mean, squared, axes, true)?;
+    let mean = cx.b.add(mean, epsilon)?;
+    let inverse = cx.b.unary(Unary::Rsqrt, mean)?;
+    Ok((cx.b.mul(x, inverse)?, inverse))
+}
+
+/// `(x - mean) / sqrt(variance + epsilon)` over `axes`, in two passes.
+fn normalize(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Result<Normalized, Refusal> {
+    cx.b.set_precision(Precision::Float);
     let mean = cx.b.reduce(Reduce::Mean, x, axes, true)?;
     let centred = cx.b.sub(x, mean)?;
-    let squared = cx.b.unary(Unary::Square, centred)?;
-    let variance = cx.b.reduce(Reduce::Mean, squared, axes, true)?;
-    let variance = cx.b.add(variance, epsilon)?;
-    let inverse_deviation = cx.b.unary(Unary::Rsqrt, variance)?;
-    let y = cx.b.mul(centred, inverse_deviation)?;
+    let (y, inverse_deviation) = divide_by_rms(cx, centred, axes, epsilon)?;
     Ok(Normalized { y, mean, inverse_deviation })
 }
 
@@ -119,4 +125,32 @@ pub(super) fn group_normalization(cx: &mut Cx<'_>) -> Results {
         scale_and_shift(cx, y, scale, Some(bias))?
     };
     Ok(vec![y])
+}
+
+/// Lowers a normalization that exporters took apart: see [`super::patterns`].
+///
+/// # Accepts
+/// float32; any axes; with the mean taken off or not (`centred`); a constant scale, or scale and bias, after it.
+/// # Produces
+/// `MEAN → SUB → SQUARE → MEAN → ADD → RSQRT → MUL → MUL? → ADD?`, kept in float when the model is quantized.
+pub(super) fn recognized(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let axes = axes_of(cx, x, &[])?;
+    let epsilon = cx.float_or("epsilon", 0.0)?;
+    let y = if cx.flag_or("centred", true)? {
+        normalize(cx, x, &axes, epsilon)?.y
+    } else {
+        divide_by_rms(cx, x, &axes, epsilon)?.0
+    };
+    Ok(vec![match cx.optional(1) {
+        Some(scale) => scale_and_shift(cx, y, scale, cx.optional(2))?,
+        None => y,
+    }])
+}
+
+/// The attribute `axes`, with axes counted from the front.
+fn axes_of(cx: &Cx<'_>, x: ValueId, default: &[i64]) -> Result<Vec<usize>, Refusal> {
+    let axes = cx.ints("axes")?.unwrap_or(default);
+    axes.iter().map(|&axis| cx.axis(axis, x)).collect()
 }

@@ -2,8 +2,8 @@
 
 use super::{
     Cx, Results, activation, batch_normalization, cast, concat, constant, conv, conv_transpose, depth_to_space,
-    elementwise, expand, gather, identity, logic, matmul, normalization, pad, pool, reduce, reshape, resize, shape,
-    slice, softmax, split, transpose,
+    elementwise, erf, expand, gather, identity, logic, matmul, normalization, pad, pool, reduce, reshape, resize,
+    shape, slice, softmax, split, transpose,
 };
 
 /// One accepted operator.
@@ -16,6 +16,11 @@ pub struct Row {
 
 const fn std(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
     Row { domain: "", op, lower }
+}
+
+/// An operator that [`super::patterns`] puts together.
+const fn own(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+    Row { domain: "litesmith", op, lower }
 }
 
 /// Sorted by domain and name.
@@ -43,6 +48,7 @@ pub const TABLE: &[Row] = &[
     std("Dropout", identity::dropout),
     std("Elu", activation::elu),
     std("Equal", logic::equal),
+    std("Erf", erf::erf),
     std("Exp", elementwise::unary),
     std("Expand", expand::expand),
     std("EyeLike", constant::eye_like),
@@ -118,4 +124,6 @@ pub const TABLE: &[Row] = &[
     std("Upsample", resize::upsample),
     std("Where", logic::where_),
     std("Xor", logic::xor),
+    own("Gelu", activation::gelu),
+    own("Normalization", normalization::recognized),
 ];

@@ -1,6 +1,9 @@
 //! Files written and read again, files made elsewhere, and files that are broken.
 
 mod broken;
+#[path = "../common/mod.rs"]
+mod common;
 mod elsewhere;
+mod litert;
 mod ops;
 mod round_trip;
