@@ -119,6 +119,42 @@ fn open_extents_take_the_dims_given() {
 }
 
 #[test]
+fn open_extents_of_a_file_without_has_rank_are_found_out() {
+    let Some(library) = library() else { return };
+    let mut session = session(&library, "rankless_batch.tflite", Kernels::Xnnpack).unwrap();
+    assert_eq!(session.inputs()[0].dims, [1, 2]);
+    for batch in [1, 3, 1, 2] {
+        let rows = floats(&[1.0, -2.0].repeat(batch));
+        let outputs = session.run(&[float_input("rows", &[batch, 2], &rows)]).unwrap();
+        assert_eq!(outputs[0].dims, [batch, 2]);
+        assert_eq!(to_floats(&outputs[0]), [2.0, -4.0].repeat(batch));
+    }
+}
+
+#[test]
+fn open_extents_need_not_work_as_one() {
+    let Some(library) = library() else { return };
+    for kernels in ALL_KERNELS {
+        let mut session = session(&library, "open_image.tflite", kernels).unwrap();
+        let error = session.run(&[float_input("image", &[1, 2, 2, 1], &floats(&[1.0; 4]))]).unwrap_err();
+        // XNNPACK refuses the image, the built-in kernels make a result without elements of it.
+        let refused = matches!(error, RuntimeError::Status { .. } | RuntimeError::Unsupported(_));
+        assert!(refused, "{error}");
+        let outputs = session.run(&[float_input("image", &[1, 3, 4, 1], &floats(&[1.0; 12]))]).unwrap();
+        assert_eq!(outputs[0].dims, [1, 1, 2, 1]);
+        assert_eq!(to_floats(&outputs[0]), [10.0, 10.0]);
+    }
+}
+
+#[test]
+fn tensors_without_elements_are_refused() {
+    let Some(library) = library() else { return };
+    let mut session = session(&library, "no_elements.tflite", Kernels::Builtin).unwrap();
+    let error = session.run(&[float_input("left", &[0, 2], &[])]).unwrap_err();
+    assert!(matches!(error, RuntimeError::Unsupported(_)), "{error}");
+}
+
+#[test]
 fn fixed_extents_take_nothing_else() {
     let Some(library) = library() else { return };
     let mut session = session(&library, "no_signature.tflite", Kernels::Xnnpack).unwrap();
@@ -208,7 +244,7 @@ fn inputs_that_do_not_fit_are_named() {
         (
             &[left, Input { dims: &[usize::MAX, 2], ..right }],
             "right",
-            BadInput::Size { given: 16, expected: usize::MAX, dims: vec![usize::MAX, 2] },
+            BadInput::Dims { given: vec![usize::MAX, 2], expected: vec![2, 2] },
         ),
     ];
     for (inputs, expected_name, expected_reason) in cases {
@@ -243,8 +279,24 @@ fn what_the_interpreter_refuses_comes_with_its_reason() {
         }
     }
     let call = "LiteRtGetCompiledModelOutputTensorLayouts";
-    let detail = refusal(&library, model("wrong_reshape.tflite"), Kernels::Builtin, call).unwrap();
-    assert!(detail.contains("(6 != 8)") && detail.contains("RESHAPE"), "{detail}");
+    let detail = |kernels| refusal(&library, model("wrong_reshape.tflite"), kernels, call).unwrap();
+    for kernels in [Kernels::Builtin, Kernels::Reference] {
+        let detail = detail(kernels);
+        assert!(detail.contains("(6 != 8)") && detail.contains("RESHAPE"), "{detail}");
+    }
+    let detail = detail(Kernels::Xnnpack);
+    assert!(detail.contains("XNNPack"), "{detail}");
+}
+
+#[test]
+fn reference_kernels_are_those_of_the_reference() {
+    let Some(library) = library() else { return };
+    for kernels in [Kernels::Xnnpack, Kernels::Builtin] {
+        let mut session = session(&library, "ceil.tflite", kernels).unwrap();
+        let outputs = session.run(&[float_input("x", &[3], &floats(&[0.5, -0.5, 2.0]))]).unwrap();
+        assert_eq!(to_floats(&outputs[0]), [1.0, 0.0, 2.0]);
+    }
+    refusal(&library, model("ceil.tflite"), Kernels::Reference, "LiteRtCreateCompiledModel");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use super::known::Known;
 use crate::graph::{Builder, Dim, InferError, Shape, ValueId};
 use crate::onnx::{self, Attribute};
 use crate::tensor::{DType, Perm, Tensor, normalize_axis};
@@ -39,6 +40,7 @@ pub(crate) type Results = Result<Vec<ValueId>, Refusal>;
 /// One node, while it is lowered.
 pub(crate) struct Cx<'a> {
     pub b: Builder<'a>,
+    pub(super) known: &'a mut Known,
     node: &'a onnx::Node,
     inputs: Vec<Option<ValueId>>,
     /// Attributes that the lowering has looked at; one that is left over is a refusal.
@@ -47,8 +49,8 @@ pub(crate) struct Cx<'a> {
 }
 
 impl<'a> Cx<'a> {
-    pub fn new(b: Builder<'a>, node: &'a onnx::Node, inputs: Vec<Option<ValueId>>) -> Cx<'a> {
-        Cx { b, node, inputs, read: RefCell::default(), notes: Vec::new() }
+    pub fn new(b: Builder<'a>, known: &'a mut Known, node: &'a onnx::Node, inputs: Vec<Option<ValueId>>) -> Cx<'a> {
+        Cx { b, known, node, inputs, read: RefCell::default(), notes: Vec::new() }
     }
 
     /// Version of the operator set that the node is from.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::OnceLock;
 
+use super::known::Known;
 use super::{Cx, Refusal, Row, TABLE};
 use crate::graph::{Builder, Evaluate, Graph, Origin, Shape, Type, ValueId, remove_dead};
 use crate::onnx;
@@ -66,6 +67,7 @@ pub fn lower(mut model: onnx::Model, evaluate: &dyn Evaluate) -> Result<Lowered,
         graph: &mut graph,
         evaluate,
         values: HashMap::new(),
+        known: Known::default(),
         problems: Vec::new(),
         notes: Vec::new(),
     };
@@ -95,6 +97,7 @@ struct Driver<'a> {
     evaluate: &'a dyn Evaluate,
     /// What each ONNX value became; `None` where its node was refused.
     values: HashMap<String, Option<ValueId>>,
+    known: Known,
     problems: Vec<Problem>,
     notes: Vec<Note>,
 }
@@ -106,6 +109,7 @@ impl<'a> Driver<'a> {
             match input_type(input) {
                 Ok(ty) => {
                     let id = self.graph.add_input(&input.name, ty);
+                    self.known.add_input(id, input.shape.as_deref().unwrap_or_default());
                     self.values.insert(input.name.clone(), Some(id));
                 }
                 Err((what, hint)) => {
@@ -146,13 +150,24 @@ impl<'a> Driver<'a> {
         let made_before = self.graph.values.len();
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(Some(origin), scope);
-        let mut cx = Cx::new(b, node, inputs);
+        let mut cx = Cx::new(b, &mut self.known, node, inputs);
         let results = (row.lower)(&mut cx).and_then(|results| cx.finish(&results).map(|()| results));
         let notes = cx.into_notes();
         self.notes.extend(notes.into_iter().map(|what| Note { node: node.label().into(), op: op.clone(), what }));
         match results {
-            Ok(results) => self.bind_results(node, &results, made_before),
+            Ok(results) => {
+                let results: Vec<ValueId> = results.into_iter().map(|id| self.settle(id)).collect();
+                self.bind_results(node, &results, made_before);
+            }
             Err(refusal) => refused(self, Some(refusal)),
+        }
+    }
+
+    /// A constant in place of a value all of whose elements are known, though nodes compute it from what is not.
+    fn settle(&mut self, id: ValueId) -> ValueId {
+        match self.known.settled(self.graph, id) {
+            Some(data) => self.graph.add_constant(self.graph.value(id).name.clone(), data),
+            None => id,
         }
     }
 
@@ -220,7 +235,11 @@ impl<'a> Driver<'a> {
                 self.problems.push(problem);
                 continue;
             }
-            // An output is a value of its own, with a name of its own.
+            // An input that goes out under its own name is one value; every other output is a value of its own, with its own name.
+            if self.graph.inputs.contains(&id) && self.graph.value(id).name == output.name {
+                self.graph.outputs.push(id);
+                continue;
+            }
             let own = if taken.insert(id) && self.graph.constant(id).is_none() {
                 Ok(id)
             } else {

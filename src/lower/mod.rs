@@ -6,20 +6,37 @@
 
 mod activation;
 mod batch_normalization;
+mod cast;
+mod concat;
+mod constant;
 mod conv;
 mod conv_transpose;
 mod cx;
+mod depth_to_space;
 mod driver;
 mod elementwise;
 mod erf;
+mod expand;
+mod gather;
+mod identity;
 mod integer;
+mod kernel_type;
+mod known;
+mod logic;
 mod matmul;
 mod normalization;
+mod pad;
 mod patterns;
 mod pool;
 mod reduce;
+mod reshape;
+mod resize;
+mod shape;
+mod slice;
 mod softmax;
+mod split;
 mod table;
+mod transpose;
 mod trigonometry;
 mod window;
 

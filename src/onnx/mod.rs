@@ -14,6 +14,7 @@ use indexmap::IndexMap;
 
 pub use attribute::Attribute;
 pub use decode::{ReadError, read_bytes, read_file};
+pub use tensor::dtype;
 
 use crate::tensor::{DType, Tensor};
 

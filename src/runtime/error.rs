@@ -21,7 +21,10 @@ pub enum RuntimeError {
     Load { path: PathBuf, reason: String },
 
     /// The library is LiteRT's, but of a version whose C interface is not known here.
-    #[error("LiteRT library {} is of an unknown version: {reason}", path.display())]
+    #[error(
+        "LiteRT library {} is of an unknown version: {reason}; try `pip install -U ai-edge-litert`",
+        path.display()
+    )]
     UnknownVersion { path: PathBuf, reason: String },
 
     /// A LiteRT call refused. `detail` is LiteRT's own explanation, as far as it gave one.

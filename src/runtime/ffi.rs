@@ -1,8 +1,8 @@
 //! The part of LiteRT's C interface that is used here: types, constants, and the functions as found in a
 //! loaded library.
 //!
-//! Written after `litert/c/*.h` of LiteRT 2.2 and tried with the libraries of `ai-edge-litert` 2.1.6, 2.2.0 and
-//! 2.3.0. All functions are plain C; a `LiteRtStatus` of 0 means success.
+//! Written after the headers `litert/c/*.h`, and tried with the library of `ai-edge-litert` 2.3.0. All functions are
+//! plain C; a `LiteRtStatus` of 0 means success.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
@@ -214,10 +214,13 @@ pub(super) unsafe fn free(message: *mut c_char) {
     let _ = message;
 }
 
-/// A symbol that is there in every LiteRT library, and one that came with the signatures declared above:
-/// before 2.1.6, `LiteRtCreateModelFromBuffer` took no environment, under the same symbol version.
+/// A symbol that is there in every LiteRT library.
 pub(super) const ANY_LITERT: &CStr = c"LiteRtCreateEnvironment";
-pub(super) const SINCE_2_1_6: &CStr = c"LiteRtCreateModelFromFd";
+
+/// A symbol that came with 2.3. Symbols carry no version of their own, and older libraries have all functions above
+/// but do other things: before 2.1.6 `LiteRtCreateModelFromBuffer` took no environment; 2.1.6 gives zeros for
+/// outputs whose shape depends on the data; 2.2 cannot use one buffer for an input that is also an output.
+pub(super) const SINCE_2_3: &CStr = c"LiteRtCompiledModelIsNonCpuFullyAccelerated";
 
 impl Api {
     /// Looks all functions up; `Err` is the name of the first that is missing.

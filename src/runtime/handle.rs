@@ -68,7 +68,10 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// A buffer of `size` bytes for a tensor of type `tensor_type`.
+    /// A buffer of `size` zero bytes for a tensor of type `tensor_type`.
+    ///
+    /// Zeros, because LiteRT leaves some outputs unwritten (see the head of the `runtime` module), and what another
+    /// owner of the memory left behind must not come out.
     pub(super) fn new(
         api: &Api,
         environment: &Owned<Environment>,
@@ -81,7 +84,10 @@ impl Buffer {
                 (api.create_managed_tensor_buffer)(environment.as_ptr(), ffi::HOST_MEMORY, tensor_type, size, out)
             })
         }?;
-        Ok(Self { raw, size })
+        let mut buffer = Self { raw, size };
+        // SAFETY: the locked memory has `size` bytes.
+        buffer.locked(api, ffi::WRITE, |memory| unsafe { ptr::write_bytes(memory, 0, size) })?;
+        Ok(buffer)
     }
 
     pub(super) fn as_ptr(&self) -> *mut TensorBuffer {

@@ -12,8 +12,8 @@ use super::locate;
 
 /// A LiteRT library, loaded and of a version that is known. Cheap to clone; may be shared between threads.
 ///
-/// Once loaded it stays in the process until it ends: LiteRT keeps worker threads and static objects, which
-/// would be left without their code.
+/// Once loaded, a file stays in the process until it ends, even if it is refused: LiteRT leaves exit handlers and
+/// worker threads behind, and the process crashes when they are left without their code.
 #[derive(Clone)]
 pub struct Library {
     inner: Arc<Inner>,
@@ -49,6 +49,8 @@ impl Library {
         let load_error = |reason: String| RuntimeError::Load { path: path.to_owned(), reason };
         // SAFETY: initialisation code runs; that of LiteRT is harmless, and the caller answers for any other.
         let library = unsafe { libloading::Library::new(path) }.map_err(|error| load_error(error.to_string()))?;
+        // Never unloaded, see the type's documentation.
+        let library = ManuallyDrop::new(library);
         let version = locate::package_version(path);
         if !has(&library, ffi::ANY_LITERT) {
             return Err(load_error("it has none of LiteRT's functions".into()));
@@ -61,8 +63,6 @@ impl Library {
         let api =
             unsafe { Api::load(&library) }.map_err(|name| unknown(format!("it lacks {}", name.to_string_lossy())))?;
         let environment = create_environment(&api, ffi::LOG_NOTHING)?;
-        // Never unloaded, see the type's documentation.
-        let _ = ManuallyDrop::new(library);
         let inner = Inner { path: path.to_owned(), version, api, environment: environment.into() };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -109,14 +109,12 @@ pub(super) fn create_environment(api: &Api, severity: i32) -> Result<Owned<Envir
 
 /// What makes the C interface of this library an unknown one, if anything does.
 ///
-/// Since 2.2 the project's own headers treat the published functions as frozen within version 1 of their table,
-/// so later 2.x are taken; the wheel's version is the only number there is.
+/// Later 2.x are taken: LiteRT's headers promise to keep the functions they publish. The wheel's version is the only
+/// number there is.
 fn unknown_version(library: &libloading::Library, version: Option<&str>) -> Option<String> {
-    if let Some(version) = version.filter(|version| !version.starts_with("2.")) {
-        return Some(format!("ai-edge-litert {version}; versions 2.1.6 to 2.x are known"));
-    }
-    // The same functions took other arguments before.
-    (!has(library, ffi::SINCE_2_1_6)).then(|| "it is older than ai-edge-litert 2.1.6".into())
+    let known = version.is_none_or(|version| version.starts_with("2.")) && has(library, ffi::SINCE_2_3);
+    let found = version.map_or("it is".into(), |version| format!("it is {version},"));
+    (!known).then(|| format!("{found} not one of ai-edge-litert 2.3 to 2.x"))
 }
 
 fn has(library: &libloading::Library, symbol: &std::ffi::CStr) -> bool {

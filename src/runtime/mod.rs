@@ -22,8 +22,18 @@
 //! The library is the one inside the Python package `ai-edge-litert`. It is no dependency of this crate:
 //! whoever does not have it gets [`RuntimeError::NotFound`], which says how to get it.
 //!
-//! Floor by floor: `ffi` declares the C functions, `handle` gives their objects an owner, `library` finds and
-//! opens, `session` runs. Unsafe code lives in these files alone.
+//! What comes out is, bit for bit, what the package's Python `Interpreter` gives with the same kernels and threads.
+//! Its limits, as of LiteRT 2.3:
+//!
+//! - outputs whose shape depends on the data are refused with [`RuntimeError::Unsupported`];
+//! - inputs and outputs with no elements, or with more than 8 dims, are refused;
+//! - with XNNPACK, outputs that follow from constants alone, such as a `DEQUANTIZE` of weights, are zeros.
+//!
+//! A model is code to LiteRT: one that passes its checks can still crash the process.
+//!
+//! Floor by floor: `ffi` declares the C functions, `handle` gives their objects an owner; `locate` and `library` find
+//! and open; `prepare` loads a model, `explain` asks why that failed; `session` runs. Unsafe code lives in these
+//! files alone.
 
 mod element;
 mod error;

@@ -61,7 +61,10 @@ fn create_options(api: &Api, options: &Options, reporter: Reporter) -> Result<Ow
     };
     let threads = options.threads.clamp(1, i32::MAX as usize);
     let cpu = format!("kernel_mode = \"{kernels}\"\nnum_threads = {threads}\n");
-    add_opaque_options(api, &raw, c"xnnpack", cpu)?;
+    // The first is read by the delegate, the second by the interpreter's own set-up: without it, built-in kernels
+    // run on one thread and reference kernels are not used at all.
+    add_opaque_options(api, &raw, c"xnnpack", cpu.clone())?;
+    add_opaque_options(api, &raw, c"cpu_delegate", cpu)?;
     let run = format!("error_reporter_mode = {}\n", reporter as i32);
     add_opaque_options(api, &raw, c"runtime_options_string", run)?;
     Ok(raw)
@@ -129,7 +132,7 @@ pub(super) fn describe(api: &Api, model: &Owned<Model>) -> Result<Described, Run
     // SAFETY: the model is alive.
     let status = unsafe { (api.get_num_model_signatures)(model.as_ptr(), &mut count) };
     check("LiteRtGetNumModelSignatures", status)?;
-    if count <= SIGNATURE {
+    if count == 0 {
         return Err(RuntimeError::Unsupported("it has no subgraph".into()));
     }
     let mut signature = ptr::null_mut();

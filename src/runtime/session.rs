@@ -20,7 +20,7 @@ pub enum Kernels {
     Xnnpack,
     /// LiteRT's optimised built-in kernels alone.
     Builtin,
-    /// LiteRT's reference kernels: slow, closest to TFLite Micro.
+    /// LiteRT's reference kernels: about ten times slower, closest to TFLite Micro, and some operators are missing.
     Reference,
 }
 
@@ -44,7 +44,8 @@ pub struct TensorInfo {
     /// Name in the signature; that of the tensor if the model has no signature.
     pub name: String,
     pub element_type: ElementType,
-    /// Extents; -1 where any is accepted.
+    /// Extents; -1 where any is accepted. A tensor without `has_rank` in its file has the extents of its `shape`
+    /// here, even if its `shape_signature` leaves some open.
     pub dims: Vec<i32>,
 }
 
@@ -108,8 +109,11 @@ impl Session {
         let signature = prepare::describe(api, &model)?;
         drop(environment);
         let session = Self { bound: None, compiled, _model: model, _bytes: bytes, library: library.clone(), signature };
-        // Has the kernels prepared, so that what they refuse comes up now.
-        session.output_layouts(true)?;
+        // Has the kernels prepared, so that what they refuse comes up now. With extents open it means nothing: they
+        // are 1 until the first run.
+        if !session.inputs().iter().any(|info| info.dims.contains(&-1)) {
+            session.output_layouts(true)?;
+        }
         Ok(session)
     }
 
@@ -199,8 +203,11 @@ impl Session {
     /// Tells LiteRT the dims of one input. It refuses those that contradict the model.
     fn resize(&self, index: usize, input: &Input<'_>) -> Result<(), RuntimeError> {
         let expected = &self.signature.inputs[index].dims;
-        if expected.iter().map(|&dim| usize::try_from(dim)).eq(input.dims.iter().map(|&dim| Ok(dim))) {
-            return Ok(());
+        if expected.is_empty() && input.dims.is_empty() {
+            return Ok(()); // LiteRT takes no dims for "no new dims".
+        }
+        if expected.contains(&0) {
+            return Err(no_elements(input.name));
         }
         let bad_dims = || RuntimeError::BadInput {
             name: input.name.to_owned(),
@@ -225,6 +232,9 @@ impl Session {
     }
 
     fn buffer(&self, info: &TensorInfo, dims: &[usize]) -> Result<Buffer, RuntimeError> {
+        if dims.contains(&0) {
+            return Err(no_elements(&info.name));
+        }
         let too_big = || RuntimeError::Unsupported(format!("{:?} of dims {dims:?} is too big", info.name));
         let size = byte_size(info.element_type, dims).ok_or_else(too_big)?;
         let tensor_type = RankedTensorType::new(info.element_type, dims).ok_or_else(too_big)?;
@@ -252,7 +262,7 @@ impl Session {
     }
 
     fn invoke(&mut self) -> Result<(), RuntimeError> {
-        let Some(bound) = &mut self.bound else {
+        let Some(bound) = &self.bound else {
             return Ok(());
         };
         let pointers = |slots: &[usize]| -> Vec<_> { slots.iter().map(|&slot| bound.buffers[slot].as_ptr()).collect() };
@@ -361,7 +371,10 @@ fn in_order<'i, 'a>(known: &[TensorInfo], given: &'i [Input<'a>]) -> Result<Vec<
             let (given, expected) = (input.element_type, info.element_type);
             return bad(&info.name, BadInput::ElementType { given, expected });
         }
-        let expected = byte_size(input.element_type, input.dims).unwrap_or(usize::MAX);
+        let Some(expected) = byte_size(input.element_type, input.dims) else {
+            let (given, expected) = (input.dims.to_vec(), info.dims.clone());
+            return bad(&info.name, BadInput::Dims { given, expected });
+        };
         if input.bytes.len() != expected {
             let (given, dims) = (input.bytes.len(), input.dims.to_vec());
             return bad(&info.name, BadInput::Size { given, expected, dims });
@@ -385,9 +398,13 @@ fn extents(layout: &Layout) -> Result<Vec<usize>, RuntimeError> {
     dims.collect::<Option<_>>().ok_or_else(|| depends_on_data("an output"))
 }
 
+fn no_elements(name: &str) -> RuntimeError {
+    RuntimeError::Unsupported(format!("{name:?} has no elements, which LiteRT's compiled-model interface refuses"))
+}
+
 fn depends_on_data(what: &str) -> RuntimeError {
     RuntimeError::Unsupported(format!(
-        "{what} has a shape that is known only after the run, which LiteRT's compiled-model interface cannot return"
+        "{what} has a shape that depends on the data, which LiteRT's compiled-model interface cannot return"
     ))
 }
 

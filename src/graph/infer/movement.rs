@@ -3,6 +3,9 @@
 use super::{Args, InferError, Inferred, axis_of, broadcast, one};
 use crate::graph::{Dim, Shape, SliceMasks, Type};
 
+/// Far beyond what any kernel takes.
+const MAX_RANK: usize = 64;
+
 fn extent(n: i64) -> Result<Dim, InferError> {
     let n = usize::try_from(n).map_err(|_| InferError::new(format!("an extent of {n}")))?;
     Ok(Some(n))
@@ -14,6 +17,8 @@ pub(super) fn shape_from(args: &Args<'_>, i: usize) -> Result<Shape, InferError>
         return Ok(Shape(dims.into_iter().map(extent).collect::<Result<_, _>>()?));
     }
     match args.length(i)? {
+        // A file may claim any length for a vector that is not there yet.
+        Some(rank) if rank > MAX_RANK => Err(InferError::new(format!("a shape of {rank} axes"))),
         Some(rank) => Ok(Shape(vec![None; rank])),
         None => Err(InferError::new("the rank of the result is not known")),
     }
@@ -164,7 +169,7 @@ pub(super) fn split_v(args: &Args<'_>, parts: usize) -> Inferred {
             return Ok(vec![Type::new(x.dtype, Shape(dims)); parts]);
         }
     };
-    let known: i64 = sizes.iter().filter(|&&s| s >= 0).sum();
+    let known = sizes.iter().filter(|&&s| s >= 0).fold(0i64, |sum, &s| sum.saturating_add(s));
     let total = x.shape.dim(axis).map(|d| d as i64);
     let rest = sizes.iter().filter(|&&s| s < 0).count();
     if rest > 1 || total.is_some_and(|t| known > t || (rest == 0 && known != t)) {
@@ -274,7 +279,7 @@ fn strided_extent(dim: i64, begin: Option<i64>, end: Option<i64>, stride: i64) -
     } else {
         let begin = begin.map_or(dim - 1, |b| clamp(b, -1, dim - 1));
         let end = end.map_or(-1, |e| clamp(e, -1, dim - 1));
-        (begin - end, -stride)
+        (begin - end, stride.saturating_neg())
     };
     if count <= 0 { 0 } else { ((count - 1) / step + 1) as usize }
 }

@@ -200,7 +200,7 @@ pub(super) fn space_to_batch(args: &Args<'_>) -> Inferred {
         return Err(InferError::new(format!("{} blocked axes for an operand of {}", block.len(), x.shape)));
     }
     for (i, &b) in block.iter().enumerate() {
-        let padded = dims[i + 1].map(|d| d as i64 + pads[2 * i] + pads[2 * i + 1]);
+        let padded = dims[i + 1].map(|d| (d as i64).saturating_add(pads[2 * i]).saturating_add(pads[2 * i + 1]));
         if padded.is_some_and(|p| p < 0 || p % b != 0) {
             return Err(InferError::new(format!("axis {} of {} does not split into blocks of {b}", i + 1, x.shape)));
         }
@@ -224,7 +224,8 @@ pub(super) fn batch_to_space(args: &Args<'_>) -> Inferred {
             return Err(InferError::new(format!("the batch of {} does not split by {b}", x.shape)));
         }
         dims[0] = dims[0].map(|n| n / b as usize);
-        dims[i + 1] = match dims[i + 1].map(|d| (d as i64).saturating_mul(b) - crops[2 * i] - crops[2 * i + 1]) {
+        let whole = dims[i + 1].map(|d| (d as i64).saturating_mul(b));
+        dims[i + 1] = match whole.map(|d| d.saturating_sub(crops[2 * i]).saturating_sub(crops[2 * i + 1])) {
             Some(d) => Some(usize::try_from(d).map_err(|_| InferError::new("more is cropped than there is"))?),
             None => None,
         };

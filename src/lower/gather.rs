@@ -1,0 +1,242 @@
+//! ONNX `Gather`, `GatherElements`, `GatherND`.
+
+use super::{Cx, Refusal, Results};
+use crate::graph::{Compare, Op, ValueId};
+use crate::tensor::{DType, Tensor};
+
+/// What the kernel of `GATHER` takes. That of `GATHER_ND` has no `I4`, which is never its operand here.
+const KERNEL: &[DType] = &[
+    DType::F32,
+    DType::F16,
+    DType::BF16,
+    DType::I8,
+    DType::U8,
+    DType::I16,
+    DType::I32,
+    DType::I64,
+    DType::Bool,
+    DType::I4,
+];
+
+/// Lowers ONNX `Gather` to `GATHER`.
+///
+/// # Accepts
+/// Constant and run-time indices, which may count from the end.
+/// # Produces
+/// `GATHER`; `SLICE` (and `RESHAPE` for a scalar) for one run of constant indices of a float operand, which more delegates take;
+/// `LESS → ADD → SELECT_V2` before it for run-time indices that may be negative.
+/// # Refuses
+/// Constant indices that are out of range.
+pub(super) fn gather(cx: &mut Cx<'_>) -> Results {
+    let axis = cx.int_or("axis", 0)?;
+    let (x, indices) = (cx.input(0)?, cx.input(1)?);
+    let axis = cx.axis(axis, x)?;
+    if let Some(run) = constant_run(cx, x, indices, axis)? {
+        return Ok(vec![run]);
+    }
+    let extent = cx.dim(x, axis);
+    let indices = match (cx.known_ints(indices), extent) {
+        (Some(ints), Some(extent)) => {
+            let shape = cx.fixed_shape(indices)?;
+            let ints = ints.iter().map(|&i| from_start(i, extent)).collect::<Result<Vec<_>, _>>()?;
+            cx.b.constant(Tensor::from_vec(&shape, ints))
+        }
+        _ => {
+            let extent = cx.extent_of(x, axis)?;
+            non_negative(cx, indices, extent)?
+        }
+    };
+    let dtype = cx.dtype(x);
+    let x = cx.in_kernel_type(x, KERNEL)?;
+    let gathered = cx.b.gather(x, indices, axis)?;
+    Ok(vec![cx.b.cast(gathered, dtype)?])
+}
+
+/// Index `i` along an axis of `extent` elements, from the start.
+fn from_start(i: i64, extent: usize) -> Result<i32, Refusal> {
+    let from_start = if i < 0 { i.saturating_add(extent as i64) } else { i };
+    let valid = i32::try_from(from_start).ok().filter(|&i| (0..extent as i64).contains(&i.into()));
+    valid.ok_or_else(|| {
+        Refusal::new(format!("index {i} is outside an extent of {extent}"), "check the model").about("operand indices")
+    })
+}
+
+/// `SLICE` in place of `GATHER`, where the indices are constant and count up by one.
+fn constant_run(cx: &mut Cx<'_>, x: ValueId, indices: ValueId, axis: usize) -> Result<Option<ValueId>, Refusal> {
+    let float = matches!(cx.dtype(x), DType::F32 | DType::F16);
+    let (Some(extent), Some(ints)) = (cx.dim(x, axis), cx.known_ints(indices)) else { return Ok(None) };
+    let (rank, indices_rank) = (cx.rank(x), cx.rank(indices));
+    if !float || rank < 2 || indices_rank > 1 || ints.is_empty() {
+        return Ok(None);
+    }
+    let ints = ints.iter().map(|&i| from_start(i, extent)).collect::<Result<Vec<_>, _>>()?;
+    if ints.windows(2).any(|pair| pair[0] + 1 != pair[1]) {
+        return Ok(None);
+    }
+    let unknown = cx.shape(x).dims().iter().filter(|d| d.is_none()).count();
+    if indices_rank == 0 && unknown > 1 {
+        return Ok(None);
+    }
+    let sliced = cx.slice_axis(x, axis, ints[0] as usize, ints.len())?;
+    if indices_rank == 1 {
+        return Ok(Some(sliced));
+    }
+    let mut dims = cx.reshape_dims(sliced)?;
+    dims.remove(axis);
+    Ok(Some(cx.b.reshape(sliced, &dims)?))
+}
+
+/// Run-time indices with `extent` (a scalar, or one number for each of the last axis) added to those that count from the end.
+fn non_negative(cx: &mut Cx<'_>, indices: ValueId, extent: ValueId) -> Result<ValueId, Refusal> {
+    if cx.is_natural(indices) {
+        return Ok(indices);
+    }
+    let dtype = cx.dtype(indices);
+    let extent = cx.b.cast(extent, dtype)?;
+    let zero = cx.b.scalar_of(dtype, 0.0)?;
+    let counts_from_end = cx.b.compare(Compare::Less, indices, zero)?;
+    let shifted = cx.b.add(indices, extent)?;
+    Ok(cx.b.select(counts_from_end, shifted, indices)?)
+}
+
+impl Cx<'_> {
+    /// Elements of `x` along `axis` at constant indices, which are in range. Nothing where that is all of them in order.
+    pub fn gather_axis(&mut self, x: ValueId, indices: &[i64], axis: usize) -> Result<ValueId, Refusal> {
+        let in_order = indices.iter().copied().eq(0..indices.len() as i64);
+        if in_order && self.dim(x, axis) == Some(indices.len()) {
+            return Ok(x);
+        }
+        let dtype = self.dtype(x);
+        let carried = self.in_kernel_type(x, KERNEL)?;
+        let indices = self.b.ints(indices)?;
+        let gathered = self.b.gather(carried, indices, axis)?;
+        Ok(self.b.cast(gathered, dtype)?)
+    }
+
+    /// Extent of one axis as an `INT32` scalar; a constant where it is known.
+    pub fn extent_of(&mut self, x: ValueId, axis: usize) -> Result<ValueId, Refusal> {
+        match self.dim(x, axis) {
+            Some(n) => Ok(self.b.scalar_of(DType::I32, n as f64)?),
+            None => {
+                let shape = self.b.one(Op::Shape { to: DType::I32 }, &[x])?;
+                let axis = self.b.scalar(axis as i32);
+                Ok(self.b.gather(shape, axis, 0)?)
+            }
+        }
+    }
+}
+
+/// Lowers ONNX `GatherElements` to `GATHER` on the flattened operand.
+///
+/// # Accepts
+/// Constant and run-time indices, which may count from the end; extents must be known.
+/// # Produces
+/// `RESHAPE → GATHER`; `MUL → ADD` that make flat positions of run-time indices.
+/// # Refuses
+/// Operands or indices with unknown extents.
+pub(super) fn gather_elements(cx: &mut Cx<'_>) -> Results {
+    let axis = cx.int_or("axis", 0)?;
+    let (x, indices) = (cx.input(0)?, cx.input(1)?);
+    let axis = cx.axis(axis, x)?;
+    let (shape, taken) = (cx.fixed_shape(x)?, cx.fixed_shape(indices)?);
+    if shape.len() != taken.len() {
+        return Err(Refusal::new("operand and indices differ in rank", "check the model with onnx.checker"));
+    }
+    let strides = strides(&shape);
+    // What the position of an index itself says of the place: all but the coordinate on `axis`.
+    let place = |coordinates: &[usize]| -> usize {
+        coordinates.iter().zip(&strides).enumerate().map(|(a, (c, s))| if a == axis { 0 } else { c * s }).sum()
+    };
+    let places: Vec<i64> = grid(&taken).iter().map(|c| place(c) as i64).collect();
+    let flat = match cx.known_ints(indices) {
+        Some(ints) => {
+            let at = |(&i, place): (&i64, &i64)| {
+                from_start(i, shape[axis]).map(|i| i64::from(i) * strides[axis] as i64 + place)
+            };
+            let flat = ints.iter().zip(&places).map(at).collect::<Result<Vec<i64>, _>>()?;
+            cx.b.constant(index_tensor(&taken, flat)?)
+        }
+        None => {
+            let extent = cx.extent_of(x, axis)?;
+            let indices = non_negative(cx, indices, extent)?;
+            let indices = cx.as_i32(indices)?;
+            let stride = cx.b.scalar_of(DType::I32, strides[axis] as f64)?;
+            let scaled = cx.b.mul(indices, stride)?;
+            let places = cx.b.constant(index_tensor(&taken, places)?);
+            cx.b.add(scaled, places)?
+        }
+    };
+    let dtype = cx.dtype(x);
+    let x = cx.in_kernel_type(x, KERNEL)?;
+    let flattened = cx.b.reshape(x, &[-1])?;
+    let gathered = cx.b.gather(flattened, flat, 0)?;
+    Ok(vec![cx.b.cast(gathered, dtype)?])
+}
+
+fn index_tensor(shape: &[usize], values: Vec<i64>) -> Result<Tensor, Refusal> {
+    let narrow: Result<Vec<i32>, _> = values.into_iter().map(i32::try_from).collect();
+    let narrow = narrow.map_err(|_| Refusal::new("a position does not fit in 32 bits", "split the operand up"))?;
+    Ok(Tensor::from_vec(shape, narrow))
+}
+
+/// Elements from one index to the next, per axis.
+fn strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
+    }
+    strides
+}
+
+/// All coordinates of a shape, in row-major order.
+fn grid(shape: &[usize]) -> Vec<Vec<usize>> {
+    let mut all = vec![Vec::with_capacity(shape.len())];
+    for &extent in shape {
+        all = all.iter().flat_map(|c| (0..extent).map(move |i| [c.as_slice(), &[i]].concat())).collect();
+    }
+    all
+}
+
+/// Lowers ONNX `GatherND` to `GATHER_ND`.
+///
+/// # Accepts
+/// Constant and run-time indices, which may count from the end; `batch_dims`.
+/// # Produces
+/// `GATHER_ND`; with batch axes, their coordinates are joined to the indices by `CONCATENATION`.
+/// # Refuses
+/// Indices of unknown depth; batch axes with indices of unknown extents.
+pub(super) fn gather_nd(cx: &mut Cx<'_>) -> Results {
+    let batch = cx.int_or("batch_dims", 0)?;
+    let (x, indices) = (cx.input(0)?, cx.input(1)?);
+    let (rank, indices_rank) = (cx.rank(x), cx.rank(indices));
+    let Some(depth) = indices_rank.checked_sub(1).and_then(|last| cx.dim(indices, last)) else {
+        return Err(Refusal::new(
+            "the depth of the indices is not known",
+            "pin the model's dynamic inputs with --shape",
+        ));
+    };
+    let batch = usize::try_from(batch).ok().filter(|b| b + depth <= rank && *b < indices_rank);
+    let batch = batch.ok_or_else(|| {
+        Refusal::new(format!("does not fit {} and {}", cx.shape(x), cx.shape(indices)), "")
+            .about("attribute batch_dims")
+    })?;
+    let extents: Vec<Option<i64>> = (batch..batch + depth).map(|axis| cx.dim(x, axis).map(|d| d as i64)).collect();
+    let extents = cx.vector_of(&extents, |cx, i| {
+        let extent = cx.extent_of(x, batch + i)?;
+        Ok(cx.b.reshape(extent, &[1])?)
+    })?;
+    let indices = non_negative(cx, indices, extents)?;
+    let mut indices = cx.as_i32(indices)?;
+    if batch > 0 {
+        let mut shape = cx.fixed_shape(indices)?;
+        shape.pop();
+        let coordinates = grid(&shape).iter().flat_map(|c| c[..batch].iter().map(|&i| i as i64)).collect();
+        shape.push(batch);
+        let coordinates = cx.b.constant(index_tensor(&shape, coordinates)?);
+        indices = cx.b.concat(&[coordinates, indices], shape.len() - 1)?;
+    }
+    let dtype = cx.dtype(x);
+    let x = cx.in_kernel_type(x, KERNEL)?;
+    let gathered = cx.b.one(Op::GatherNd, &[x, indices])?;
+    Ok(vec![cx.b.cast(gathered, dtype)?])
+}

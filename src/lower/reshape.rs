@@ -1,0 +1,253 @@
+//! ONNX operators that only change the shape: `Reshape`, `Flatten`, `Squeeze`, `Unsqueeze`. And [`Cx::reshape_parts`], which
+//! the decompositions of other operators reshape with.
+
+use std::ops::Range;
+
+use super::known::Number;
+use super::{Cx, Refusal, Results};
+use crate::graph::{Compare, Op, Reduce, ValueId};
+use crate::tensor::DType;
+
+/// One extent of a new shape, told from the old one.
+#[derive(Debug, Clone)]
+pub(crate) enum Part {
+    Fixed(usize),
+    /// Product of the extents of some axes that follow one another.
+    Axes(Range<usize>),
+}
+
+/// Lowers ONNX `Reshape` to `RESHAPE`.
+///
+/// # Accepts
+/// Any shape operand of known length: constant, computed from other shapes, or fed at run time; 0 and -1 in it, `allowzero`.
+/// # Produces
+/// `RESHAPE` with a constant target where at most one extent is not known, else with a target that is computed at run time.
+/// # Refuses
+/// A shape operand whose length is not known: the rank of the result would be dynamic.
+pub(super) fn reshape(cx: &mut Cx<'_>) -> Results {
+    let zero_is_zero = cx.flag_or("allowzero", false)?;
+    let (x, target) = (cx.input(0)?, cx.input(1)?);
+    let Some(mut dims) = cx.numbers(target) else {
+        return Err(Refusal::new("the rank of the result is not known", "pin the model's dynamic inputs with --shape")
+            .about("operand shape"));
+    };
+    let old = cx.extents(x);
+    if !zero_is_zero {
+        for (axis, dim) in dims.iter_mut().enumerate().filter(|(_, dim)| **dim == Number::Known(0)) {
+            *dim = *old.get(axis).ok_or_else(|| {
+                Refusal::new(format!("0 copies axis {axis} of {}, which there is not", cx.shape(x)), "")
+                    .about("operand shape")
+            })?;
+        }
+    }
+    infer_remaining(&mut dims, &old);
+    if dims.iter().filter(|d| extent(**d).is_none()).count() <= 1 {
+        let dims: Vec<i64> = dims.iter().map(|d| extent(*d).unwrap_or(-1)).collect();
+        return Ok(vec![cx.b.reshape(x, &dims)?]);
+    }
+    let may_copy = |cx: &mut Cx<'_>| {
+        let given = cx.numbers(target).unwrap_or_default();
+        !zero_is_zero && given.iter().any(|n| matches!(n, Number::Known(0) | Number::Unknown))
+    };
+    let mut shape = cx.as_i32(target)?;
+    if may_copy(cx) {
+        shape = copy_where_zero(cx, shape, x, dims.len())?;
+    }
+    let reshaped = cx.b.one(Op::Reshape, &[x, shape])?;
+    dims.iter_mut().filter(|d| extent(**d).is_none()).for_each(|d| *d = Number::Unknown);
+    Ok(vec![cx.refine(reshaped, &dims)])
+}
+
+/// The number as an extent that is known.
+fn extent(n: Number) -> Option<i64> {
+    n.known().filter(|n| *n >= 0)
+}
+
+/// Replaces the -1 by what is left of the old extents when those that the new shape names are taken away.
+fn infer_remaining(dims: &mut [Number], old: &[Number]) {
+    let Some(hole) = dims.iter().position(|d| *d == Number::Known(-1)) else { return };
+    let mut left: Vec<Number> = old.iter().copied().filter(|n| n.known().is_none()).collect();
+    let (mut new_product, old_product) = (Some(1i64), product(old));
+    for (_, dim) in dims.iter().enumerate().filter(|(axis, _)| *axis != hole) {
+        match dim {
+            Number::Known(n) => new_product = new_product.and_then(|p| p.checked_mul(*n)),
+            other => match left.iter().position(|l| l == other && *other != Number::Unknown) {
+                Some(found) => drop(left.swap_remove(found)),
+                None => return,
+            },
+        }
+    }
+    let (Some(new_product), Some(old_product)) = (new_product, old_product) else { return };
+    match left.as_slice() {
+        [] if new_product > 0 && old_product % new_product == 0 => {
+            dims[hole] = Number::Known(old_product / new_product);
+        }
+        [symbol] if new_product == old_product => dims[hole] = *symbol,
+        _ => {}
+    }
+}
+
+fn product(numbers: &[Number]) -> Option<i64> {
+    numbers.iter().filter_map(|n| n.known()).try_fold(1i64, |p, n| p.checked_mul(n))
+}
+
+/// `shape` with the extents of `x` in place of zeros: to `RESHAPE`, 0 is an extent of 0.
+fn copy_where_zero(cx: &mut Cx<'_>, shape: ValueId, x: ValueId, len: usize) -> Result<ValueId, Refusal> {
+    let mut old = cx.b.one(Op::Shape { to: DType::I32 }, &[x])?;
+    let rank = cx.rank(x);
+    if rank > len {
+        old = cx.b.slice(old, &[0], &[len as i64])?;
+    } else if rank < len {
+        let rest = cx.b.ints(&vec![1i64; len - rank])?;
+        old = cx.b.concat(&[old, rest], 0)?;
+    }
+    let zero = cx.b.scalar(0i32);
+    let is_zero = cx.b.compare(Compare::Equal, shape, zero)?;
+    Ok(cx.b.select(is_zero, old, shape)?)
+}
+
+/// Lowers ONNX `Flatten` to `RESHAPE`.
+///
+/// # Accepts
+/// Any rank and axis.
+/// # Produces
+/// `RESHAPE`; its target is computed at run time where neither side of the axis is known.
+/// # Refuses
+/// Nothing.
+pub(super) fn flatten(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    let rank = cx.rank(x);
+    let axis = cx.int_or("axis", 1)?;
+    // The axis may be the rank itself: all axes come before it.
+    let axis = if axis == rank as i64 { rank } else { cx.axis_in(axis, rank)? };
+    Ok(vec![cx.reshape_parts(x, &[Part::Axes(0..axis), Part::Axes(axis..rank)])?])
+}
+
+/// Lowers ONNX `Squeeze` to `RESHAPE`.
+///
+/// # Accepts
+/// Axes as attribute or constant operand, in any order; without axes, operands of known shape.
+/// # Produces
+/// `RESHAPE`, or `SQUEEZE` where more than one extent is not known.
+/// # Refuses
+/// Axes that are only known at run time, or none with unknown extents: the rank of the result would be dynamic.
+pub(super) fn squeeze(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    let axes = match axes(cx)? {
+        Some(axes) => axes.into_iter().map(|axis| cx.axis(axis, x)).collect::<Result<Vec<_>, _>>()?,
+        None => {
+            let dims = cx.fixed_shape(x)?;
+            (0..dims.len()).filter(|&axis| dims[axis] == 1).collect()
+        }
+    };
+    if let Some(axis) = axes.iter().find(|&&axis| cx.dim(x, axis).is_some_and(|d| d != 1)) {
+        let what = format!("axis {axis} of {} is not 1", cx.shape(x));
+        return Err(Refusal::new(what, "check the model with onnx.checker and shape inference"));
+    }
+    let kept = (0..cx.rank(x)).filter(|axis| !axes.contains(axis));
+    let dims: Vec<i64> = kept.map(|axis| cx.dim(x, axis).map_or(-1, |d| d as i64)).collect();
+    if dims.iter().filter(|&&d| d < 0).count() <= 1 {
+        return Ok(vec![cx.b.reshape(x, &dims)?]);
+    }
+    let axes = axes.iter().map(|&axis| axis as i32).collect();
+    Ok(vec![cx.b.one(Op::Squeeze { axes }, &[x])?])
+}
+
+/// Lowers ONNX `Unsqueeze` to `RESHAPE`.
+///
+/// # Accepts
+/// Axes as attribute or constant operand, in any order.
+/// # Produces
+/// `RESHAPE`, or `EXPAND_DIMS` for each axis where more than one extent is not known.
+/// # Refuses
+/// Axes that are only known at run time: the rank of the result would be dynamic.
+pub(super) fn unsqueeze(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    let axes = axes(cx)?.ok_or_else(|| Refusal::new("axes are missing", "check the model with onnx.checker"))?;
+    let rank = cx.rank(x) + axes.len();
+    let mut axes = axes.into_iter().map(|axis| cx.axis_in(axis, rank)).collect::<Result<Vec<_>, _>>()?;
+    axes.sort_unstable();
+    if axes.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Refusal::new(format!("axes {axes:?} repeat"), "check the model with onnx.checker"));
+    }
+    let mut dims: Vec<i64> = cx.shape(x).dims().iter().map(|d| d.map_or(-1, |d| d as i64)).collect();
+    if dims.iter().filter(|&&d| d < 0).count() <= 1 {
+        axes.iter().for_each(|&axis| dims.insert(axis, 1));
+        return Ok(vec![cx.b.reshape(x, &dims)?]);
+    }
+    let mut expanded = x;
+    for axis in axes {
+        let axis = cx.b.scalar(axis as i32);
+        expanded = cx.b.one(Op::ExpandDims, &[expanded, axis])?;
+    }
+    Ok(vec![expanded])
+}
+
+/// `axes` of `Squeeze` and `Unsqueeze`: an attribute before opset 13, an operand since.
+fn axes(cx: &mut Cx<'_>) -> Result<Option<Vec<i64>>, Refusal> {
+    if cx.opset() < 13 { Ok(cx.ints("axes")?.map(<[i64]>::to_vec)) } else { cx.known_operand(1, "axes") }
+}
+
+impl Cx<'_> {
+    /// `x` under a shape that is told from its own. The target is computed at run time where it has to be.
+    pub fn reshape_parts(&mut self, x: ValueId, parts: &[Part]) -> Result<ValueId, Refusal> {
+        let shape = self.shape(x).clone();
+        let known = |part: &Part| match part {
+            Part::Fixed(n) => Some(*n),
+            Part::Axes(axes) => axes.clone().try_fold(1usize, |n, axis| n.checked_mul(shape.dim(axis)?)),
+        };
+        let dims: Vec<Option<usize>> = parts.iter().map(known).collect();
+        if dims.iter().filter(|d| d.is_none()).count() <= 1 {
+            let dims: Vec<i64> = dims.iter().map(|d| d.map_or(-1, |d| d as i64)).collect();
+            return Ok(self.b.reshape(x, &dims)?);
+        }
+        let extents = self.b.one(Op::Shape { to: DType::I32 }, &[x])?;
+        let mut pieces = Vec::with_capacity(parts.len());
+        for (part, dim) in parts.iter().zip(&dims) {
+            pieces.push(match (part, dim) {
+                (Part::Fixed(n), _) | (_, Some(n)) => self.b.ints(&[*n])?,
+                (Part::Axes(axes), None) => {
+                    let some = self.b.slice(extents, &[axes.start as i64], &[axes.len() as i64])?;
+                    if axes.len() == 1 { some } else { self.b.reduce(Reduce::Prod, some, &[0], true)? }
+                }
+            });
+        }
+        let target = self.b.concat(&pieces, 0)?;
+        let reshaped = self.b.one(Op::Reshape, &[x, target])?;
+        let dims: Vec<Number> = dims.iter().map(|d| d.map_or(Number::Unknown, |n| Number::Known(n as i64))).collect();
+        Ok(self.refine(reshaped, &dims))
+    }
+
+    /// The extents of `x` as an `INT32` vector; a constant where they are known.
+    pub fn shape_of(&mut self, x: ValueId) -> Result<ValueId, Refusal> {
+        match self.shape(x).as_fixed() {
+            Some(dims) => Ok(self.b.ints(&dims)?),
+            None => Ok(self.b.one(Op::Shape { to: DType::I32 }, &[x])?),
+        }
+    }
+
+    /// A vector of the numbers that are known, and of what `unknown` computes (as vectors of one element) for the others.
+    pub fn vector_of(
+        &mut self,
+        numbers: &[Option<i64>],
+        mut unknown: impl FnMut(&mut Self, usize) -> Result<ValueId, Refusal>,
+    ) -> Result<ValueId, Refusal> {
+        let mut pieces = Vec::new();
+        let mut run: Vec<i64> = Vec::new();
+        for (i, number) in numbers.iter().enumerate() {
+            match number {
+                Some(n) => run.push(*n),
+                None => {
+                    if !run.is_empty() {
+                        pieces.push(self.b.ints(&std::mem::take(&mut run))?);
+                    }
+                    pieces.push(unknown(self, i)?);
+                }
+            }
+        }
+        if !run.is_empty() || pieces.is_empty() {
+            pieces.push(self.b.ints(&run)?);
+        }
+        if let [only] = pieces[..] { Ok(only) } else { Ok(self.b.concat(&pieces, 0)?) }
+    }
+}

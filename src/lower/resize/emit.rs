@@ -1,0 +1,312 @@
+//! The operators that a resize becomes.
+
+use super::Target;
+use super::geometry::{Axis, Coordinates, Flags, Method, Mode, Row};
+use super::pin;
+use crate::graph::{Activation, Op, Unary, ValueId};
+use crate::lower::known::Number;
+use crate::lower::reshape::Part;
+use crate::lower::{Cx, Refusal, Results};
+use crate::tensor::{DType, Perm, Tensor};
+
+/// What the kernel of `RESIZE_NEAREST_NEIGHBOR` takes, in every runtime.
+const NEAREST: &[DType] = &[DType::F32, DType::I8, DType::U8, DType::I16];
+/// Matrices of more elements are not written: weighted sums of gathered elements take their place.
+const LARGEST_MATRIX: usize = 1 << 18;
+
+/// Resizes along axes whose extents are known.
+pub(super) fn resize(cx: &mut Cx<'_>, x: ValueId, method: &Method, asked: &[Axis], extrapolation: f32) -> Results {
+    if let Some(empty) = asked.iter().find(|a| a.output == 0 || a.input == 0) {
+        let what = format!("axis {} is resized from {} to {}", empty.axis, empty.input, empty.output);
+        return Err(Refusal::new(what, "give every axis at least one element"));
+    }
+    let rows: Vec<Vec<Row>> = asked.iter().map(|axis| method.rows(axis)).collect();
+    let is_identity = |axis: &Axis, rows: &[Row]| {
+        axis.input == axis.output && rows.iter().enumerate().all(|(i, row)| row.taps == [(i, 1.0)] && !row.outside)
+    };
+    let changed: Vec<(&Axis, &Vec<Row>)> =
+        asked.iter().zip(&rows).filter(|(axis, rows)| !is_identity(axis, rows)).collect();
+    if changed.is_empty() {
+        return Ok(vec![x]);
+    }
+    let axes: Vec<Axis> = changed.iter().map(|(axis, _)| **axis).collect();
+    let dtype = cx.dtype(x);
+    let resized = match method.mode {
+        Mode::Nearest => match flags_on_plane(cx, x, method, &axes) {
+            Some(flags) => on_plane(cx, x, &axes, &mut |cx, x, size| nearest(cx, x, flags, size))?,
+            None => gather(cx, x, &changed)?,
+        },
+        Mode::Linear | Mode::Cubic => {
+            let float = cx.b.cast(x, DType::F32)?;
+            let resized = match Flags::for_axes(method, &axes) {
+                Some(flags) => bilinear(cx, float, flags, &axes)?,
+                None => interpolate(cx, float, &changed)?,
+            };
+            // Kernels of antialiasing round, the others cut the fraction off.
+            let rounds = method.antialias && dtype.is_int();
+            if rounds { cx.b.unary(Unary::Round, resized)? } else { resized }
+        }
+    };
+    let filled = extrapolate(cx, resized, &changed, extrapolation)?;
+    Ok(vec![cx.b.cast(filled, dtype)?])
+}
+
+/// Flags of the nearest builtin, where the axes are the two of a plane (rank 4, channels first or last) and it takes the type.
+fn flags_on_plane(cx: &Cx<'_>, x: ValueId, method: &Method, axes: &[Axis]) -> Option<Flags> {
+    let fits = cx.rank(x) == 4 && plane_of(axes).is_some() && NEAREST.contains(&cx.dtype(x));
+    if fits { Flags::for_axes(method, axes) } else { None }
+}
+
+/// First axis of the plane that holds all axes of an operand of rank 4: 2 for channels first, 1 for channels last.
+fn plane_of(axes: &[Axis]) -> Option<usize> {
+    let within = |first: usize| axes.iter().all(|a| (first..first + 2).contains(&a.axis));
+    [2, 1].into_iter().find(|&first| within(first))
+}
+
+type Emit<'f> = &'f mut dyn FnMut(&mut Cx<'_>, ValueId, ValueId) -> Result<ValueId, Refusal>;
+
+/// Emits a builtin over a plane of an operand of rank 4, which it gets channels last, with the size of the result.
+fn on_plane(cx: &mut Cx<'_>, x: ValueId, axes: &[Axis], emit: Emit<'_>) -> Result<ValueId, Refusal> {
+    let first = plane_of(axes).unwrap_or(2);
+    let extent = |axis: usize| axes.iter().find(|a| a.axis == axis).map(|a| a.output as i64);
+    let sizes = [first, first + 1].map(|axis| extent(axis).or(cx.dim(x, axis).map(|d| d as i64)));
+    let size = cx.vector_of(&sizes, |cx, i| {
+        let extent = cx.extent_of(x, first + i)?;
+        Ok(cx.b.reshape(extent, &[1])?)
+    })?;
+    if first == 1 {
+        return emit(cx, x, size);
+    }
+    let last = cx.channels_last(x)?;
+    let resized = emit(cx, last, size)?;
+    cx.channels_first(resized)
+}
+
+fn nearest(cx: &mut Cx<'_>, x: ValueId, flags: Flags, size: ValueId) -> Result<ValueId, Refusal> {
+    let Flags { align_corners, half_pixel_centers } = flags;
+    Ok(cx.b.one(Op::ResizeNearest { align_corners, half_pixel_centers }, &[x, size])?)
+}
+
+/// `RESIZE_BILINEAR` over two neighbouring axes at a time. Anything but a plane of rank 4 is seen as one: the axes before and those
+/// after are merged.
+fn bilinear(cx: &mut Cx<'_>, x: ValueId, flags: Flags, axes: &[Axis]) -> Result<ValueId, Refusal> {
+    let Flags { align_corners, half_pixel_centers } = flags;
+    let op = Op::ResizeBilinear { align_corners, half_pixel_centers };
+    if cx.rank(x) == 4 && plane_of(axes).is_some() {
+        return on_plane(cx, x, axes, &mut |cx, x, size| Ok(cx.b.one(op.clone(), &[x, size])?));
+    }
+    let rank = cx.rank(x);
+    // Channels last where the channels stay: the kernels are made for it, and neighbours mostly are channels last too.
+    let spatial = rank >= 3 && axes.iter().all(|a| a.axis >= 2);
+    let perm = if spatial { Perm::to_channels_last(rank) } else { Perm::identity(rank) };
+    let mut resized = cx.b.transpose(x, &perm)?;
+    let mut axes: Vec<Axis> = axes.iter().map(|a| Axis { axis: perm.position_of(a.axis), ..*a }).collect();
+    axes.sort_unstable_by_key(|a| a.axis);
+    let mut rest = axes.as_slice();
+    while let [first, others @ ..] = rest {
+        let second = others.first().filter(|second| second.axis == first.axis + 1);
+        rest = if second.is_some() { &others[1..] } else { others };
+        resized = bilinear_view(cx, resized, &op, *first, second.copied())?;
+    }
+    Ok(cx.b.transpose(resized, &perm.inverse())?)
+}
+
+/// `x` seen as `[before, height, width, after]`; a single axis is the width.
+fn bilinear_view(cx: &mut Cx<'_>, x: ValueId, op: &Op, first: Axis, second: Option<Axis>) -> Result<ValueId, Refusal> {
+    let rank = cx.rank(x);
+    let (height, width) = match second {
+        Some(second) => ((Part::Fixed(first.input), first.output), second),
+        None => ((Part::Fixed(1), 1), first),
+    };
+    let after = width.axis + 1;
+    let view = [Part::Axes(0..first.axis), height.0, Part::Fixed(width.input), Part::Axes(after..rank)];
+    let plane = cx.reshape_parts(x, &view)?;
+    let size = cx.b.ints(&[height.1, width.output])?;
+    let resized = cx.b.one(op.clone(), &[plane, size])?;
+    let mut dims: Vec<i64> = cx.shape(x).dims().iter().map(|d| d.map_or(-1, |d| d as i64)).collect();
+    dims[width.axis] = width.output as i64;
+    if second.is_some() {
+        dims[first.axis] = first.output as i64;
+    }
+    if dims.iter().filter(|&&d| d < 0).count() > 1 {
+        cx.fixed_shape(x)?;
+    }
+    Ok(cx.b.reshape(resized, &dims)?)
+}
+
+/// Nearest elements, by `GATHER` along each axis.
+fn gather(cx: &mut Cx<'_>, x: ValueId, changed: &[(&Axis, &Vec<Row>)]) -> Result<ValueId, Refusal> {
+    let mut resized = x;
+    for (axis, rows) in changed {
+        let indices: Vec<i64> = rows.iter().filter_map(|row| row.taps.first()).map(|tap| tap.0 as i64).collect();
+        resized = cx.gather_axis(resized, &indices, axis.axis)?;
+    }
+    Ok(resized)
+}
+
+/// Weighted sums of elements, one axis after the other; first those that shrink most.
+fn interpolate(cx: &mut Cx<'_>, x: ValueId, changed: &[(&Axis, &Vec<Row>)]) -> Result<ValueId, Refusal> {
+    let mut order: Vec<_> = changed.to_vec();
+    order.sort_by(|(a, _), (b, _)| (a.output * b.input).cmp(&(b.output * a.input)));
+    let mut resized = x;
+    for (axis, rows) in order {
+        let matrix = axis.input.checked_mul(axis.output).is_some_and(|n| n <= LARGEST_MATRIX);
+        resized = if matrix { by_matrix(cx, resized, axis, rows)? } else { by_taps(cx, resized, axis, rows)? };
+    }
+    Ok(resized)
+}
+
+/// `FULLY_CONNECTED` with a constant matrix, along the axis brought to the end.
+fn by_matrix(cx: &mut Cx<'_>, x: ValueId, axis: &Axis, rows: &[Row]) -> Result<ValueId, Refusal> {
+    let mut matrix = vec![0f32; axis.output * axis.input];
+    for (row, weights) in rows.iter().zip(matrix.chunks_exact_mut(axis.input)) {
+        for &(i, weight) in row.taps.iter().filter(|_| !row.outside) {
+            weights[i] += weight;
+        }
+    }
+    let rank = cx.rank(x);
+    let mut perm: Vec<usize> = (0..rank).collect();
+    perm.swap(axis.axis, rank - 1);
+    let perm = Perm::new(perm).unwrap_or_else(|| Perm::identity(rank));
+    let last = cx.b.transpose(x, &perm)?;
+    let matrix = cx.b.constant(Tensor::from_vec(&[axis.output, axis.input], matrix));
+    let op = Op::FullyConnected { keep_num_dims: true, asymmetric_inputs: false, activation: Activation::None };
+    let product = cx.b.one(op, &[last, matrix])?;
+    Ok(cx.b.transpose(product, &perm.inverse())?)
+}
+
+/// The sum over taps of gathered elements times a weight for each.
+fn by_taps(cx: &mut Cx<'_>, x: ValueId, axis: &Axis, rows: &[Row]) -> Result<ValueId, Refusal> {
+    let count = rows.iter().map(|row| row.taps.len()).max().unwrap_or(0);
+    let mut weights_shape = vec![1; cx.rank(x) - axis.axis];
+    weights_shape[0] = axis.output;
+    let mut sum = None;
+    for tap in 0..count {
+        let at = |row: &Row| row.taps.get(tap).copied().filter(|_| !row.outside).unwrap_or((0, 0.0));
+        let indices: Vec<i64> = rows.iter().map(|row| at(row).0 as i64).collect();
+        let weights: Vec<f32> = rows.iter().map(|row| at(row).1).collect();
+        let gathered = cx.gather_axis(x, &indices, axis.axis)?;
+        let weights = cx.b.constant(Tensor::from_vec(&weights_shape, weights));
+        let weighted = cx.b.mul(gathered, weights)?;
+        sum = Some(match sum {
+            None => weighted,
+            Some(sum) => cx.b.add(sum, weighted)?,
+        });
+    }
+    sum.ok_or_else(|| Refusal::new("no element has any weight", "check the model"))
+}
+
+/// Puts the extrapolation value where the source of an element lies outside on any axis.
+fn extrapolate(cx: &mut Cx<'_>, x: ValueId, changed: &[(&Axis, &Vec<Row>)], value: f32) -> Result<ValueId, Refusal> {
+    let mut outside = None;
+    for (axis, rows) in changed.iter().filter(|(_, rows)| rows.iter().any(|row| row.outside)) {
+        let mut shape = vec![1; cx.rank(x) - axis.axis];
+        shape[0] = axis.output;
+        let here = Tensor::from_bools(&shape, &rows.iter().map(|row| row.outside).collect::<Vec<_>>());
+        let here = cx.b.constant(here);
+        let value = cx.b.scalar_of(cx.dtype(x), value.into())?;
+        outside = Some(cx.b.select(here, value, outside.unwrap_or(x))?);
+    }
+    Ok(outside.unwrap_or(x))
+}
+
+/// Extents that a mode is tried on where they are not known: far more than a tie or a rounding needs to show.
+const TRIED: std::ops::RangeInclusive<usize> = 1..=160;
+
+/// Resizes along axes of unknown extent: by the builtin that takes elements from the same place for every extent.
+pub(super) fn at_run_time(cx: &mut Cx<'_>, x: ValueId, method: &Method, axes: &[usize], target: &Target) -> Results {
+    let stays = |cx: &mut Cx<'_>, entry: usize| match target {
+        Target::Scales(scales) => scales[entry] == 1.0,
+        Target::Sizes(_, sizes) => sizes[entry] == cx.extents(x)[axes[entry]],
+    };
+    let moving: Vec<usize> = (0..axes.len()).filter(|&entry| !stays(cx, entry)).collect();
+    let plane = [2, 1].into_iter().find(|&first| moving.iter().all(|&e| (first..first + 2).contains(&axes[e])));
+    let nearest = method.mode == Mode::Nearest;
+    let in_kernel = if nearest { NEAREST.contains(&cx.dtype(x)) } else { cx.dtype(x) == DType::F32 };
+    let (Some(first), true) = (plane, cx.rank(x) == 4 && in_kernel) else {
+        let sizes_known = !matches!(target, Target::Sizes(_, sizes) if sizes.contains(&Number::Unknown));
+        if !sizes_known {
+            return Err(pin("must be a constant").about("operand sizes"));
+        }
+        return Err(pin(format!("the elements to take from {} depend on its extents", cx.shape(x))));
+    };
+    let tried: Vec<Axis> =
+        moving.iter().flat_map(|&entry| trials(method, cx.dim(x, axes[entry]), target, entry)).collect();
+    let flags = Flags::for_axes(method, &tried).filter(|_| !(method.antialias || tried.is_empty()));
+    let Some(flags) = flags else {
+        return Err(pin(format!("no builtin resizes {} in this mode for every extent", cx.shape(x))));
+    };
+    let mut extents = cx.extents(x);
+    for &entry in &moving {
+        extents[axes[entry]] = scaled(extents[axes[entry]], target, entry);
+    }
+    let entry_of = |axis: usize| moving.iter().copied().find(|&e| axes[e] == axis);
+    let known: Vec<Option<i64>> = [first, first + 1].map(|axis| extents[axis].known()).to_vec();
+    let size = cx.vector_of(&known, |cx, i| extent_at_run_time(cx, x, first + i, entry_of(first + i), target))?;
+    let Flags { align_corners, half_pixel_centers } = flags;
+    let op = match method.mode {
+        Mode::Nearest => Op::ResizeNearest { align_corners, half_pixel_centers },
+        Mode::Linear | Mode::Cubic => Op::ResizeBilinear { align_corners, half_pixel_centers },
+    };
+    let plane = if first == 2 { cx.channels_last(x)? } else { x };
+    let resized = cx.b.one(op, &[plane, size])?;
+    let resized = if first == 2 { cx.channels_first(resized)? } else { resized };
+    Ok(vec![cx.refine(resized, &extents)])
+}
+
+/// Axes to try a mode on: with the extent and size that are known, and many others in place of those that are not.
+fn trials(method: &Method, input: Option<usize>, target: &Target, entry: usize) -> Vec<Axis> {
+    let inputs: Vec<usize> = input.map_or(TRIED.collect(), |n| vec![n]);
+    let axis = |input: usize, output: usize, scale: f32| Axis { axis: 0, input, output, scale, roi: (0.0, 1.0) };
+    match target {
+        Target::Scales(scales) => {
+            let scale = scales[entry];
+            inputs.iter().map(|&n| axis(n, (scale * n as f32) as usize, scale)).collect()
+        }
+        Target::Sizes(_, sizes) => {
+            let outputs: Vec<usize> = match sizes[entry].known().and_then(|n| usize::try_from(n).ok()) {
+                Some(n) => vec![n],
+                // One element comes from elsewhere in this mode; that much is said in the refusal of what is left.
+                None if method.coordinates == Coordinates::PytorchHalfPixel => TRIED.skip(1).collect(),
+                None => TRIED.collect(),
+            };
+            let pairs = inputs.iter().flat_map(|&n| outputs.iter().map(move |&m| (n, m)));
+            pairs.map(|(n, m)| axis(n, m, m as f32 / n as f32)).collect()
+        }
+    }
+}
+
+fn scaled(extent: Number, target: &Target, entry: usize) -> Number {
+    match target {
+        Target::Scales(scales) => match extent {
+            Number::Known(n) => Number::Known((scales[entry] * n as f32) as i64),
+            _ => Number::Unknown,
+        },
+        Target::Sizes(_, sizes) => sizes[entry],
+    }
+}
+
+/// The size along one axis of the plane, as a vector of one element.
+fn extent_at_run_time(
+    cx: &mut Cx<'_>,
+    x: ValueId,
+    axis: usize,
+    entry: Option<usize>,
+    target: &Target,
+) -> Result<ValueId, Refusal> {
+    match (target, entry) {
+        (Target::Sizes(sizes, _), Some(entry)) => {
+            let sizes = cx.as_i32(*sizes)?;
+            cx.slice_axis(sizes, 0, entry, 1)
+        }
+        (target, entry) => {
+            let extent = cx.extent_of(x, axis)?;
+            let extent = cx.b.reshape(extent, &[1])?;
+            let (Target::Scales(scales), Some(entry)) = (target, entry) else { return Ok(extent) };
+            let float = cx.b.cast(extent, DType::F32)?;
+            let scale = cx.b.scalar(scales[entry]);
+            let scaled = cx.b.mul(float, scale)?;
+            Ok(cx.b.cast(scaled, DType::I32)?)
+        }
+    }
+}

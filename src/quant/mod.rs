@@ -1,0 +1,122 @@
+//! Quantization after training: a float graph and statistics of its values become a graph on integers.
+//!
+//! ```text
+//! observe    runs the float graph on samples                          -> Statistics
+//! prepare    writes operators without an int8 kernel as ones that have one
+//! spec       what each operator's kernel asks for                     -> Treatment, one a node
+//! relevant   which part of each range its users can tell apart        -> Range, one a value
+//! precision  which nodes are worth computing in int8                  -> Decision, one a node
+//! propagate  which values share a scale, and which                    -> Params, one a value
+//! materialize, insert    constants as integers; QUANTIZE and DEQUANTIZE at the borders
+//! ```
+//!
+//! Owns: how real numbers become integers, and where. Operators are named in [`spec`] alone (and in [`prepare`], which rewrites
+//! them); the solver reads tables. Knows nothing of ONNX, of files, or of how a graph is run ([`Execute`] is handed in).
+//!
+//! [`Execute`]: crate::graph::Execute
+
+mod cut;
+mod insert;
+mod materialize;
+mod observe;
+mod precision;
+mod prepare;
+mod propagate;
+mod range;
+mod relevant;
+mod report;
+mod spec;
+
+#[cfg(test)]
+mod tests;
+
+pub use insert::Conversions;
+pub use observe::{ObserveError, Observed, Samples, Statistics, observe};
+pub use range::{Params, Range};
+pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
+
+use crate::graph::Graph;
+use precision::Decision;
+use relevant::Relevant;
+
+/// What a user may ask of full-integer quantization.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Int8Options {
+    /// Use every int8 kernel that computes what it should, even those whose results 8 bits hold badly: for hardware without
+    /// floats.
+    pub every_kernel: bool,
+}
+
+/// Why a graph was not quantized.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum QuantError {
+    #[error("the statistics hold no values; calibrate with at least one sample")]
+    NoStatistics,
+    #[error("the statistics are of another graph: value {value:?} is not the same here; calibrate again")]
+    OtherGraph { value: String },
+    #[error("constant of {place:?} can't be quantized: {message}")]
+    Constant { place: String, message: String },
+}
+
+/// Quantizes a float graph to int8: activations with one scale each, weights of convolutions and matrix products with one scale
+/// for each output channel, biases in 32 bits. Inputs and outputs of the graph stay float.
+///
+/// # Errors
+/// Where the statistics don't belong to the graph, or weights are not finite. The graph is as it was then, but for operators
+/// written as others.
+pub fn quantize_int8(
+    graph: &mut Graph,
+    statistics: &Statistics,
+    options: Int8Options,
+) -> Result<QuantReport, QuantError> {
+    if statistics.values.is_empty() {
+        return Err(QuantError::NoStatistics);
+    }
+    if let Some(value) = statistics.disagreement(graph) {
+        return Err(QuantError::OtherGraph { value: value.into() });
+    }
+    let mut statistics = statistics.clone();
+    prepare::prepare(graph, &mut statistics);
+    let (plans, mut report) = solve(graph, &statistics, options)?;
+    let inserted = insert::insert(graph, plans);
+    report.conversions = inserted.map_err(|(place, message)| QuantError::Constant { place, message })?;
+    Ok(report)
+}
+
+/// Decides on everything; changes nothing.
+fn solve(
+    graph: &Graph,
+    statistics: &Statistics,
+    options: Int8Options,
+) -> Result<(Vec<insert::Plan>, QuantReport), QuantError> {
+    let relevant = Relevant::new(graph, statistics);
+    let treatments = graph.nodes.iter().map(|node| spec::treatment(graph, node)).collect();
+    let decisions = precision::decide(graph, statistics, &relevant, treatments, options.every_kernel);
+    let scales = propagate::propagate(graph, &decisions, &relevant);
+    let mut report = QuantReport::default();
+    let mut plans = Vec::with_capacity(graph.nodes.len());
+    for (node, decision) in graph.nodes.iter().zip(&decisions) {
+        let value = || node.outputs.first().map(|&id| graph.value(id).name.clone()).unwrap_or_default();
+        let plan = insert::plan(graph, node, decision, &scales);
+        let plan = plan.map_err(|message| QuantError::Constant { place: value(), message })?;
+        match (decision, &plan) {
+            (Decision::Float(reason), _) => report.float.push(FloatNode {
+                origin: graph.origin(node).cloned(),
+                op: node.op.name(),
+                value: value(),
+                reason: reason.clone(),
+            }),
+            (Decision::Int8(_), insert::Plan::Int8 { channels, .. }) => {
+                report.int8 += 1;
+                if let Some(channels) = channels.as_ref().filter(|c| !c.raised.is_empty()) {
+                    report.raised.push(RaisedScale { value: value(), channels: channels.raised.clone() });
+                }
+            }
+            _ => {}
+        }
+        plans.push(plan);
+    }
+    let cut = relevant.cut().map(|(id, seen, kept)| CutRange { value: graph.value(id).name.clone(), seen, kept });
+    report.cut = cut.collect();
+    Ok((plans, report))
+}

@@ -1,0 +1,218 @@
+//! Which nodes compute in int8: the division of the graph that costs least.
+//!
+//! A border between int8 and float costs a conversion, so it is no good to let every node decide by itself: a sum between two
+//! float operators would be quantized and dequantized at once, a transposition before a convolution would move four times the
+//! bytes. Each node has a cost in either type, each value a cost where its maker and a user differ, and a minimum cut finds
+//! the best of all divisions. Knows nothing of operators but what their [`Rule`] says.
+
+use super::cut::{NEVER, Network, SINK, SOURCE};
+use super::observe::Statistics;
+use super::range::{Params, Range, stands_for_infinity};
+use super::relevant::Relevant;
+use super::spec::{Effort, Outcome, Role, Rule, Treatment};
+use crate::graph::{Graph, Node, Precision, ValueId};
+use crate::tensor::DType;
+
+/// What a node does in the quantized graph, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Decision {
+    Untouched,
+    Int8(Rule),
+    Float(String),
+}
+
+/// Costs, in hundredths of a float operator between int8 ones.
+mod cost {
+    /// `QUANTIZE` or `DEQUANTIZE` between two operators.
+    pub(super) const CONVERSION: u64 = 200;
+    /// `DEQUANTIZE` before an output of the graph. Cheap: whoever asks for int8 expects it there. `QUANTIZE` after an input is free.
+    pub(super) const OUTPUT: u64 = 60;
+    /// Computing in float what there is an int8 kernel for.
+    pub(super) const FLOAT_MOVES: u64 = 1;
+    pub(super) const FLOAT_LIGHT: u64 = 100;
+    pub(super) const FLOAT_HEAVY: u64 = 1_000_000;
+    /// Computing in int8 with a scale that the results did not choose: rather in float where that costs no further conversion.
+    pub(super) const FIXED_SCALE: u64 = 350;
+}
+
+/// Constants with fewer elements than this may stay float without a thought.
+const HOLDS_WEIGHTS: usize = 1024;
+
+/// A fixed scale this many times coarser than what the results seen would choose is too coarse: it leaves 6 bits of 8.
+const TOO_COARSE: f32 = 4.0;
+
+/// Decides on every node, given its row of the table.
+pub(super) fn decide(
+    graph: &Graph,
+    statistics: &Statistics,
+    relevant: &Relevant<'_>,
+    treatments: Vec<Treatment>,
+    every_kernel: bool,
+) -> Vec<Decision> {
+    let judge = Judge { graph, statistics, relevant, every_kernel };
+    let mut decisions: Vec<Decision> =
+        treatments.into_iter().zip(&graph.nodes).map(|(treatment, node)| judge.alone(treatment, node)).collect();
+    let int8 = division(graph, &decisions, every_kernel);
+    for (decision, int8) in decisions.iter_mut().zip(int8) {
+        if matches!(decision, Decision::Int8(_)) && !int8 {
+            *decision = Decision::Float("its neighbours are float, and converting there and back costs more".into());
+        }
+    }
+    decisions
+}
+
+struct Judge<'a> {
+    graph: &'a Graph,
+    statistics: &'a Statistics,
+    relevant: &'a Relevant<'a>,
+    every_kernel: bool,
+}
+
+impl Judge<'_> {
+    /// What can be said of a node without its neighbours; `Int8` where it may be.
+    fn alone(&self, treatment: Treatment, node: &Node) -> Decision {
+        let rule = match treatment {
+            Treatment::Untouched => return Decision::Untouched,
+            Treatment::Float(reason) => return Decision::Float(reason.into()),
+            Treatment::Int8(rule) => rule,
+        };
+        if node.precision == Precision::Float {
+            return Decision::Float("an inner step of its ONNX operator that 8 bits can't hold".into());
+        }
+        if let Some(lost) = rule.loses.filter(|_| !self.every_kernel) {
+            return Decision::Float(lost.into());
+        }
+        if let Some(unseen) = self.unseen(node, &rule) {
+            return Decision::Float(format!("calibration showed no number of {:?}", self.graph.value(unseen).name));
+        }
+        if let Some(extreme) = self.extreme(node, &rule) {
+            return Decision::Float(format!("its numbers reach {extreme:e}, and no scale has room for the others"));
+        }
+        if let Outcome::Fixed(params) = rule.outcome
+            && let Some((max, coarser)) = self.coarser(node, params)
+            && !self.every_kernel
+        {
+            return Decision::Float(format!(
+                "its int8 results have steps of {}, {coarser:.0} times what results up to {max} need",
+                params.scale
+            ));
+        }
+        Decision::Int8(rule)
+    }
+
+    /// A value that would be quantized and of which nothing is known.
+    fn unseen(&self, node: &Node, rule: &Rule) -> Option<ValueId> {
+        let results = node.outputs.iter().copied().filter(|_| rule.outcome == Outcome::Free);
+        let computed = activations(self.graph, node, rule).map(|(id, _)| id).chain(results);
+        computed.into_iter().find(|&id| self.graph.dtype(id) == DType::F32 && self.relevant.range(id).is_none())
+    }
+
+    /// A number past all reason that matters, of the operands or of the result where it has a scale of its own.
+    fn extreme(&self, node: &Node, rule: &Rule) -> Option<f32> {
+        let own_scale = |i: &usize| matches!(rule.operands.get(*i), Some(Role::Activation | Role::Factor));
+        let operands = (0..node.inputs.len()).filter(own_scale).filter_map(|i| self.relevant.operand(node, i));
+        let results = node.outputs.iter().filter(|_| rule.outcome == Outcome::Free);
+        let ranges = operands.chain(results.filter_map(|&id| self.relevant.range(id)));
+        ranges.flat_map(|Range { min, max }| [min, max]).find(|end| stands_for_infinity(*end))
+    }
+
+    /// Largest magnitude of the results seen, and how much too coarse a fixed scale is for it, where that is too much.
+    fn coarser(&self, node: &Node, fixed: Params) -> Option<(f32, f32)> {
+        let range = node.outputs.iter().find_map(|&id| self.statistics.get(id)?.range)?;
+        let coarser = fixed.scale / Params::asymmetric(range).scale;
+        (coarser > TOO_COARSE).then_some((range.max.abs().max(range.min.abs()), coarser))
+    }
+}
+
+/// Operands that are quantized when the node is, and computed at run time.
+pub(super) fn activations<'a>(
+    graph: &'a Graph,
+    node: &'a Node,
+    rule: &'a Rule,
+) -> impl Iterator<Item = (ValueId, Role)> + 'a {
+    let operands = node.inputs.iter().zip(&rule.operands).filter_map(|(input, role)| Some(((*input)?, *role)));
+    operands.filter(|&(id, role)| {
+        matches!(role, Role::Activation | Role::Factor | Role::Shared)
+            && graph.constant(id).is_none()
+            && graph.dtype(id) == DType::F32
+    })
+}
+
+/// For each node, whether it computes in int8.
+fn division(graph: &Graph, decisions: &[Decision], every_kernel: bool) -> Vec<bool> {
+    let mut network = Network::new();
+    let vertex: Vec<usize> = decisions.iter().map(|_| network.add_vertex()).collect();
+    // For each value the vertex that makes it, and those that use it.
+    let mut makers = vec![SINK; graph.values.len()];
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); graph.values.len()];
+    for ((node, decision), &v) in graph.nodes.iter().zip(decisions).zip(&vertex) {
+        match decision {
+            Decision::Untouched => continue,
+            Decision::Float(_) => network.part(v, SINK, NEVER),
+            Decision::Int8(rule) => {
+                let (float, int8) = costs(graph, node, rule, every_kernel);
+                network.part(SOURCE, v, float);
+                network.part(v, SINK, int8);
+            }
+        }
+        let operands: Vec<ValueId> = match decision {
+            Decision::Int8(rule) => activations(graph, node, rule).map(|(id, _)| id).collect(),
+            _ => node.inputs.iter().flatten().copied().filter(|&id| graph.constant(id).is_none()).collect(),
+        };
+        operands.iter().for_each(|id| users[id.0 as usize].push(v));
+        node.outputs.iter().for_each(|id| makers[id.0 as usize] = v);
+    }
+    let inputs: Vec<bool> = marked(graph, &graph.inputs);
+    let outputs: Vec<bool> = marked(graph, &graph.outputs);
+    for (i, value) in graph.values.iter().enumerate() {
+        if value.ty.dtype != DType::F32 {
+            continue;
+        }
+        if outputs[i] {
+            network.part(makers[i], SINK, cost::OUTPUT);
+        }
+        if users[i].is_empty() {
+            continue;
+        }
+        // One `DEQUANTIZE` serves all float users, one `QUANTIZE` all int8 ones.
+        let (any_float, any_int8) = (network.add_vertex(), network.add_vertex());
+        network.part(makers[i], any_float, cost::CONVERSION);
+        network.part(any_int8, makers[i], if inputs[i] { 0 } else { cost::CONVERSION });
+        for &user in &users[i] {
+            network.part(any_float, user, NEVER);
+            network.part(user, any_int8, NEVER);
+        }
+    }
+    let side = network.source_side();
+    vertex.into_iter().map(|v| side[v]).collect()
+}
+
+fn marked(graph: &Graph, ids: &[ValueId]) -> Vec<bool> {
+    let mut marks = vec![false; graph.values.len()];
+    ids.iter().for_each(|id| marks[id.0 as usize] = true);
+    marks
+}
+
+/// What a node costs in float, and in int8.
+fn costs(graph: &Graph, node: &Node, rule: &Rule, every_kernel: bool) -> (u64, u64) {
+    if every_kernel {
+        return (cost::FLOAT_HEAVY, 0);
+    }
+    let float = match rule.effort {
+        Effort::Moves if holds_weights(graph, node, rule) => cost::FLOAT_HEAVY,
+        Effort::Moves => cost::FLOAT_MOVES,
+        Effort::Light => cost::FLOAT_LIGHT,
+        Effort::Heavy => cost::FLOAT_HEAVY,
+    };
+    let fixed = matches!(rule.outcome, Outcome::Fixed(_));
+    (float, if fixed { cost::FIXED_SCALE } else { 0 })
+}
+
+/// True for a look-up in a constant table: in int8 it takes a quarter of the room.
+fn holds_weights(graph: &Graph, node: &Node, rule: &Rule) -> bool {
+    let operands = node.inputs.iter().zip(&rule.operands);
+    operands.filter(|(_, role)| **role == Role::Shared).any(|(input, _)| {
+        let data = input.and_then(|id| graph.constant(id));
+        data.is_some_and(|data| data.len() >= HOLDS_WEIGHTS)
+    })
+}

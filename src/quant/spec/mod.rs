@@ -1,0 +1,297 @@
+//! THE TABLE: what the int8 kernel of every operator asks of its operands and gives for its results.
+//!
+//! An operator counts as quantizable only where the plain kernels and XNNPACK of LiteRT 2.3.0 both load it and compute what is
+//! meant (quantization-spec, sections 1 to 3). Kernels that copy integers without a look at their scales, and those that
+//! XNNPACK refuses to build unless scales agree, share one scale by rule here, so neither a wrong number nor a file that does not
+//! load can come of them. Where a kernel exists but 8 bits can't hold what it is given in practice, the row says so in
+//! [`Rule::loses`].
+//!
+//! This is the only place in the room, with [`sees`], that names operators.
+
+mod sees;
+
+pub(super) use sees::{Sees, sees};
+
+use super::range::Params;
+use crate::graph::{Activation, Binary, Graph, Node, Op, Pool, Reduce, Unary, ValueId};
+use crate::tensor::DType;
+
+/// What becomes of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Treatment {
+    /// Nothing in it is `FLOAT32`: it is about integers or booleans, or is quantized already.
+    Untouched,
+    /// There is no int8 kernel that is right; the text says what is in the way.
+    Float(&'static str),
+    Int8(Rule),
+}
+
+/// An int8 kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rule {
+    /// One for each operand.
+    pub operands: Vec<Role>,
+    /// Of all results that are `FLOAT32` in the float graph; others stay what they are.
+    pub outcome: Outcome,
+    pub effort: Effort,
+    pub bound: Bound,
+    /// Why the kernel is not used although it exists and is right: what it would lose.
+    pub loses: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// `INT8` with any scale and zero point for the whole tensor.
+    Activation,
+    /// As `Activation`, but a constant has zero point 0: XNNPACK takes no other right operand of a matrix product.
+    Factor,
+    /// `INT8` with the one scale and zero point of all shared operands and results of the node.
+    Shared,
+    /// Constant `INT8`, zero point 0, one scale for each index of `axis`.
+    Weight { axis: usize },
+    /// Constant `INT32`, its scale the product of those of two operands.
+    Bias { x: usize, weight: usize },
+    /// Shapes, axes, conditions, indices.
+    Index,
+    /// Anything: the operator looks at the shape alone.
+    Any,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Outcome {
+    Free,
+    /// See [`Role::Shared`].
+    Shared,
+    Fixed(Params),
+}
+
+/// How much an operator has to do: whether it is worth a conversion of its operands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// Moves data: the same numbers come of it in any type.
+    Moves,
+    /// A few operations an element.
+    Light,
+    /// Multiplies matrices: what int8 is for.
+    Heavy,
+}
+
+/// How fine the result's scale may get. Below, its 256 numbers all lie within one step of what they are computed from, and kernels
+/// abort or XNNPACK refuses, since factors past 2^8 have no place in their fixed-point form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    None,
+    /// 2^-7 of the largest scale among the operands.
+    Operand,
+    /// 2^-7 of the product of the scales of two operands.
+    Product(usize, usize),
+}
+
+const RUN_TIME_WEIGHTS: &str = "its weights or bias are computed at run time, and int8 kernels want constants";
+const NO_KERNEL: &str = "there is no int8 kernel";
+const FUSED: &str = "int8 kernels know no fused TANH or SIGN_BIT";
+const COARSE: &str = "near zero its result changes faster than 8 bits can follow";
+const SPREAD: &str = "its results span more orders of magnitude than 8 bits can";
+const EXACT: &str = "near the threshold, rounding to 8 bits changes what a comparison says";
+
+/// The row of a node: what its operator, the types of its operands and which of them are constant come to.
+pub(super) fn treatment(graph: &Graph, node: &Node) -> Treatment {
+    let is_float = |id: &ValueId| graph.dtype(*id) == DType::F32;
+    if !node.inputs.iter().flatten().any(is_float) && !node.outputs.iter().any(is_float) {
+        return Treatment::Untouched;
+    }
+    if matches!(node.op.activation(), Some(Activation::Tanh | Activation::SignBit)) {
+        return Treatment::Float(FUSED);
+    }
+    match row(graph, node) {
+        Ok(rule) => Treatment::Int8(rule),
+        Err(reason) => Treatment::Float(reason),
+    }
+}
+
+fn row(graph: &Graph, node: &Node) -> Result<Rule, &'static str> {
+    use Effort::{Heavy, Light, Moves};
+    let build = Build { graph, node };
+    Ok(match &node.op {
+        Op::Unary(kind) => return unary(&build, *kind),
+        Op::LeakyRelu { .. } => build.free(Light, &[0]).bound(Bound::Operand),
+        Op::Prelu => build.free(Light, &[0, 1]).bound(Bound::Operand),
+        Op::Binary(kind, _) => return binary(&build, *kind),
+        Op::Compare(_) => build.free(Light, &[0, 1]).loses(EXACT),
+        Op::Select => build.shared(Light, &[1, 2]),
+        Op::Cast { .. } => return Err("a cast changes stored numbers, whatever their scale"),
+        Op::Softmax { .. } => build.fixed(Params::new(1.0 / 256.0, -128)),
+        Op::LogSoftmax => {
+            build.fixed(Params::new(16.0 / 256.0, 127)).loses("its int8 result has steps of 1/16, whatever its range")
+        }
+        Op::L2Normalization => build.fixed(Params::new(1.0 / 128.0, 0)),
+        Op::LocalResponseNormalization { .. } => return Err(NO_KERNEL),
+
+        Op::Conv2d { .. } => return build.weighted(0, 1, 2, 0),
+        Op::DepthwiseConv2d { .. } => return build.weighted(0, 1, 2, 3),
+        Op::TransposeConv { .. } => return build.weighted(2, 1, 3, 0),
+        Op::FullyConnected { .. } => return build.weighted(0, 1, 2, 0),
+        Op::Conv3d { .. } | Op::Conv3dTranspose { .. } => return Err(NO_KERNEL),
+        Op::BatchMatMul { .. } => {
+            build.of(vec![Role::Activation, Role::Factor], Outcome::Free, Heavy).bound(Bound::Product(0, 1))
+        }
+        Op::EmbeddingLookup => build.shared(Moves, &[1]),
+
+        Op::Pool2d { kind: Pool::Average | Pool::Max, .. } => build.shared(Light, &[0]),
+        Op::Pool2d { kind: Pool::L2, .. } => return Err(NO_KERNEL),
+        Op::ResizeBilinear { .. } => build.shared(Light, &[0]),
+        Op::ResizeNearest { .. }
+        | Op::DepthToSpace { .. }
+        | Op::SpaceToDepth { .. }
+        | Op::SpaceToBatch
+        | Op::BatchToSpace
+        | Op::Pad
+        | Op::MirrorPad { .. }
+        | Op::Reshape
+        | Op::Squeeze { .. }
+        | Op::ExpandDims
+        | Op::Transpose
+        | Op::SplitV { .. }
+        | Op::Unpack { .. }
+        | Op::Slice
+        | Op::StridedSlice(_)
+        | Op::Gather { .. }
+        | Op::GatherNd
+        | Op::Tile
+        | Op::BroadcastTo
+        | Op::Reverse
+        | Op::TopK => build.shared(Moves, &[0]),
+        Op::PadV2 => build.shared(Moves, &[0, 2]),
+        Op::Split { .. } | Op::Fill => build.shared(Moves, &[1]),
+        Op::OneHot { .. } => build.shared(Moves, &[2, 3]),
+        Op::Concatenation { .. } | Op::Pack { .. } => {
+            let all: Vec<usize> = (0..node.inputs.len()).collect();
+            build.shared(Moves, &all)
+        }
+        Op::ScatterNd => return Err("its int8 kernel fills with the integer 0 and not with the zero point"),
+        Op::Shape { .. } | Op::Rank => build.of(vec![Role::Any], Outcome::Free, Moves),
+        Op::Range | Op::Where | Op::Cumsum { .. } => return Err(NO_KERNEL),
+        Op::ArgMax { .. } | Op::ArgMin { .. } => build.free(Moves, &[0]),
+        Op::Reduce { kind, .. } => return reduce(&build, *kind),
+        Op::Quantize { .. } | Op::Dequantize => return Err("it is a border between float and integers itself"),
+        Op::Opaque(_) => return Err("the operator is carried over without being understood"),
+    })
+}
+
+fn unary(build: &Build<'_>, kind: Unary) -> Result<Rule, &'static str> {
+    use Effort::Light;
+    Ok(match kind {
+        Unary::Abs | Unary::Relu | Unary::Relu6 | Unary::ReluN1To1 | Unary::Relu0To1 => {
+            build.free(Light, &[0]).bound(Bound::Operand)
+        }
+        Unary::HardSwish => build.free(Light, &[0]).bound(Bound::Operand),
+        Unary::Elu | Unary::Gelu | Unary::GeluTanh => build.free(Light, &[0]),
+        Unary::Logistic => build.fixed(Params::new(1.0 / 256.0, -128)),
+        Unary::Tanh => build.fixed(Params::new(1.0 / 128.0, 0)),
+        Unary::Exp => build.free(Light, &[0]).loses(SPREAD),
+        Unary::Log | Unary::Sqrt | Unary::Rsqrt => build.free(Light, &[0]).loses(COARSE),
+        // `prepare` writes both as a multiplication.
+        Unary::Neg => return Err("its int8 kernel negates the stored integer, whatever the zero point"),
+        Unary::Square => return Err(NO_KERNEL),
+        Unary::Ceil
+        | Unary::Cos
+        | Unary::Floor
+        | Unary::Round
+        | Unary::Sign
+        | Unary::Sin
+        | Unary::ZerosLike
+        | Unary::LogicalNot => return Err(NO_KERNEL),
+    })
+}
+
+fn binary(build: &Build<'_>, kind: Binary) -> Result<Rule, &'static str> {
+    use Effort::Light;
+    Ok(match kind {
+        Binary::Add | Binary::Sub => build.free(Light, &[0, 1]).bound(Bound::Operand),
+        Binary::Mul => build.free(Light, &[0, 1]).bound(Bound::Product(0, 1)),
+        Binary::Maximum | Binary::Minimum => build.shared(Light, &[0, 1]),
+        Binary::SquaredDifference => build.free(Light, &[0, 1]).loses(SPREAD),
+        // A divisor whose stored integer is the zero point ends the process (quantization-spec, section 2).
+        Binary::Div => return Err("its int8 kernel ends the process where a divisor rounds to zero"),
+        Binary::Pow | Binary::Atan2 => return Err(NO_KERNEL),
+        Binary::FloorDiv | Binary::FloorMod | Binary::BitwiseXor | Binary::RightShift => {
+            return Err("its int8 kernel takes plain integers, without a scale");
+        }
+        Binary::LogicalAnd | Binary::LogicalOr => return Err(NO_KERNEL),
+    })
+}
+
+fn reduce(build: &Build<'_>, kind: Reduce) -> Result<Rule, &'static str> {
+    use Effort::Light;
+    Ok(match kind {
+        Reduce::Mean => build.free(Light, &[0]).bound(Bound::Operand),
+        // `prepare` writes it as a mean, which saturates.
+        Reduce::Sum => return Err("sums too large for the scale wrap around in the reference kernels"),
+        Reduce::Max | Reduce::Min => build.shared(Light, &[0]),
+        Reduce::Prod => build.free(Light, &[0]).loses(SPREAD),
+        Reduce::Any | Reduce::All => return Err(NO_KERNEL),
+    })
+}
+
+/// Writes rows for one node.
+struct Build<'a> {
+    graph: &'a Graph,
+    node: &'a Node,
+}
+
+impl Build<'_> {
+    fn of(&self, operands: Vec<Role>, outcome: Outcome, effort: Effort) -> Rule {
+        Rule { operands, outcome, effort, bound: Bound::None, loses: None }
+    }
+
+    /// `role` for the operands at `data`, [`Role::Index`] for the others.
+    fn roles(&self, role: Role, data: &[usize]) -> Vec<Role> {
+        (0..self.node.inputs.len()).map(|i| if data.contains(&i) { role } else { Role::Index }).collect()
+    }
+
+    fn free(&self, effort: Effort, data: &[usize]) -> Rule {
+        self.of(self.roles(Role::Activation, data), Outcome::Free, effort)
+    }
+
+    fn shared(&self, effort: Effort, data: &[usize]) -> Rule {
+        self.of(self.roles(Role::Shared, data), Outcome::Shared, effort)
+    }
+
+    fn fixed(&self, params: Params) -> Rule {
+        self.of(self.roles(Role::Activation, &[0]), Outcome::Fixed(params), Effort::Light)
+    }
+
+    /// Convolutions and matrix products with constant weights: operand numbers of data, weights and bias, and the axis of the
+    /// weights that holds the output channels.
+    fn weighted(&self, x: usize, weight: usize, bias: usize, axis: usize) -> Result<Rule, &'static str> {
+        let constant = |i: usize| {
+            let is_constant = |id| self.graph.constant(id).is_some_and(|data| data.dtype() == DType::F32);
+            self.node.input(i).is_none_or(is_constant)
+        };
+        if !constant(weight) || !constant(bias) {
+            return Err(RUN_TIME_WEIGHTS);
+        }
+        let mut operands = self.roles(Role::Activation, &[x]);
+        for (i, role) in [(weight, Role::Weight { axis }), (bias, Role::Bias { x, weight })] {
+            if let Some(operand) = operands.get_mut(i) {
+                *operand = role;
+            }
+        }
+        Ok(self.of(operands, Outcome::Free, Effort::Heavy).bound(Bound::Product(x, weight)))
+    }
+}
+
+impl Rule {
+    fn bound(mut self, bound: Bound) -> Rule {
+        self.bound = bound;
+        self
+    }
+
+    fn loses(mut self, what: &'static str) -> Rule {
+        self.loses = Some(what);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;
