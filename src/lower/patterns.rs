@@ -386,3 +386,57 @@ fn substitute<const N: usize>(last: &Node, op: &str, inputs: Vec<String>, attrib
         attributes: IndexMap::from_iter(attributes.map(|(name, value)| (name.to_string(), value))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::onnx;
+
+    /// Operators of a fixture after recognition, without constants.
+    fn recognized(folder: &str, prefix: &str) -> Vec<(String, Vec<String>)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cases").join(folder);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if !name.starts_with(prefix) || !name.ends_with(".onnx") {
+                continue;
+            }
+            let mut model = onnx::read_file(&path).unwrap();
+            recognize(&mut model.graph);
+            let outputs: Vec<&String> = model.graph.outputs.iter().map(|o| &o.name).collect();
+            let computed: Vec<&Node> = model.graph.nodes.iter().filter(|n| n.op != "Constant").collect();
+            assert!(outputs.iter().all(|o| computed.iter().any(|n| n.outputs.contains(o))), "{name} lost an output");
+            let domain = |n: &Node| if n.domain.is_empty() { String::new() } else { format!("{}::", n.domain) };
+            found.push((name, computed.iter().map(|n| format!("{}{}", domain(n), n.op)).collect()));
+        }
+        found
+    }
+
+    #[test]
+    fn exported_forms_become_one_node() {
+        for (folder, prefix, count, op) in [
+            ("activation", "pattern_gelu_", 8, "litesmith::Gelu"),
+            ("functions", "pattern_layer_norm", 9, "litesmith::Normalization"),
+            ("functions", "pattern_rms_norm", 1, "litesmith::Normalization"),
+        ] {
+            let found = recognized(folder, prefix);
+            assert_eq!(found.len(), count, "{found:?}");
+            for (name, ops) in found {
+                assert_eq!(ops, [op], "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn near_misses_stay() {
+        let found = [recognized("activation", "pattern_near_gelu"), recognized("functions", "pattern_near_layer_norm")];
+        assert_eq!(found.iter().flatten().count(), 6);
+        // The inner mean of other axes is a mean all the same: what is left is divided by its root mean square.
+        for (name, ops) in found.iter().flatten().filter(|(name, _)| !name.contains("other_axes")) {
+            assert!(ops.iter().all(|op| !op.contains("::")), "{name}: {ops:?}");
+        }
+    }
+}

@@ -21,8 +21,11 @@ pub(super) fn function(cx: &mut Cx<'_>) -> Results {
             cx.b.div(sine, cosine)?
         }
         "Atan" => {
+            // The kernel does not broadcast.
             let one = cx.b.scalar(1f32);
-            cx.b.binary(Binary::Atan2, x, one)?
+            let zeros = cx.b.unary(Unary::ZerosLike, x)?;
+            let ones = cx.b.add(zeros, one)?;
+            cx.b.binary(Binary::Atan2, x, ones)?
         }
         "Asin" => {
             let cosine = other_leg(cx, x)?;
