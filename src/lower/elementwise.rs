@@ -123,21 +123,11 @@ pub(super) fn arithmetic(cx: &mut Cx<'_>, kind: Binary, a: ValueId, b: ValueId) 
     if binary_takes(kind, dtype) || folds {
         return Ok(cx.b.binary(kind, a, b)?);
     }
-<<<<<<< HEAD
-    if (kind, dtype) == (Binary::Div, DType::I64) {
+    if (kind, dtype) == (Binary::Div, DType::I64) && !(cx.is_narrow(a) && cx.is_narrow(b)) {
         cx.note("int64 is divided as int32: operands past 32 bits wrap around");
-        let (a, b) = (cx.as_i32(a)?, cx.as_i32(b)?);
-        let y = cx.b.binary(kind, a, b)?;
-        return Ok(cx.b.cast(y, dtype)?);
     }
-    // Narrow integers wrap around when they are cast back, as ONNX has them do.
-    if matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16) {
-=======
     // Narrow integers wrap around when they are cast back, as ONNX has them do. Of int64, what is computed from extents is narrow.
-    let narrow = matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16)
-        || (dtype == DType::I64 && cx.is_narrow(a) && cx.is_narrow(b));
-    if narrow {
->>>>>>> lower-shape
+    if matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::I64) {
         let (a, b) = (cx.b.cast(a, DType::I32)?, cx.b.cast(b, DType::I32)?);
         let y = cx.b.binary(kind, a, b)?;
         return Ok(cx.b.cast(y, dtype)?);

@@ -1,6 +1,10 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
-use super::{Cx, Results, activation, batch_normalization, cast, concat, constant, conv, conv_transpose, depth_to_space, elementwise, erf, expand, gather, identity, integer, logic, matmul, normalization, pad, pool, reduce, reshape, resize, shape, slice, softmax, split, transpose, trigonometry};
+use super::{
+    Cx, Results, activation, batch_normalization, cast, concat, constant, conv, conv_transpose, depth_to_space,
+    elementwise, erf, expand, gather, identity, integer, logic, matmul, normalization, pad, pool, reduce, reshape,
+    resize, shape, slice, softmax, split, transpose, trigonometry,
+};
 
 /// One accepted operator.
 pub struct Row {
