@@ -62,7 +62,12 @@ impl fmt::Display for Problems {
                 None => groups.push((problem, Vec::new())),
             }
         }
-        write!(f, "the model can't be converted, {} problem{}:", self.0.len(), if self.0.len() == 1 { "" } else { "s" })?;
+        write!(
+            f,
+            "the model can't be converted, {} problem{}:",
+            self.0.len(),
+            if self.0.len() == 1 { "" } else { "s" }
+        )?;
         for (first, more) in groups {
             write!(f, "\n  {first}")?;
             if !more.is_empty() {

@@ -83,9 +83,12 @@ fn graph(
             Err(what) => return Err(ReadError::Initializer { name, what }),
         };
     }
-    for sparse in proto.sparse_initializer {
-        let name = sparse.values.map(|v| v.name).unwrap_or_default();
-        graph.unreadable.insert(name, "is sparse, which is not supported: store it dense".into());
+    for mut sparse in proto.sparse_initializer {
+        let name = sparse.values.as_ref().map(|v| v.name.clone()).unwrap_or_default();
+        match tensor::decode_sparse(&mut sparse, external) {
+            Ok(data) => drop(graph.initializers.insert(name, data)),
+            Err(what) => drop(graph.unreadable.insert(name, what)),
+        }
     }
     graph.inputs = proto.input.into_iter().map(value_info).collect();
     graph.outputs = proto.output.into_iter().map(value_info).collect();
@@ -156,6 +159,13 @@ fn attribute(
             Some(mut t) => match tensor::decode(&mut t, external) {
                 Ok(data) => Attribute::Tensor(data),
                 Err(what) => Attribute::Other(format!("a tensor that {what}")),
+            },
+            None => Attribute::Other("an empty tensor".into()),
+        },
+        Type::SparseTensor => match proto.sparse_tensor {
+            Some(mut t) => match tensor::decode_sparse(&mut t, external) {
+                Ok(data) => Attribute::Tensor(data),
+                Err(what) => Attribute::Other(format!("a sparse tensor that {what}")),
             },
             None => Attribute::Other("an empty tensor".into()),
         },

@@ -62,16 +62,8 @@ impl Samples {
     /// Where nothing is found, or a stacked file does not fit the inputs.
     pub fn open(path: &Path, inputs: Vec<InputSpec>) -> Result<Samples, SampleError> {
         let fail = |what: String| SampleError::File { path: path.to_path_buf(), what };
-        if path.is_dir() {
-            let entries = std::fs::read_dir(path).map_err(|e| fail(e.to_string()))?;
-            let mut files: Vec<PathBuf> =
-                entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| kind(p).is_some()).collect();
-            // `sample_10` after `sample_9`: the order in which people number their files.
-            files.sort_by_cached_key(|p| natural_key(p));
-            if files.is_empty() {
-                return Err(SampleError::Empty { path: path.to_path_buf() });
-            }
-            return Ok(Samples { inputs, source: Source::Files(files) });
+        if path.is_dir() || pattern(path).is_some() {
+            return Ok(Samples { inputs, source: Source::Files(sample_files(path)?) });
         }
         let arrays = match kind(path) {
             Some(Kind::Npz) => read_npz(path).map_err(fail)?,

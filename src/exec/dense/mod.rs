@@ -22,8 +22,7 @@ pub(super) use transpose_conv::{transpose_conv_2d, transpose_conv_3d};
 
 use super::KernelError;
 use super::operand::{Operand, native_of};
-use super::reference::{elementwise, scalar};
-use crate::graph::Activation;
+use super::reference::scalar::{Limits, limits};
 use crate::tensor::{DType, Tensor};
 
 type Plan = Arc<TypedSimplePlan>;
@@ -131,9 +130,8 @@ fn plan(
     optimized().map_err(engine)
 }
 
-/// The part of a fused activation that tract computes with the operator: the limits.
-fn wire_limits(model: &mut TypedModel, activation: Activation, mut x: OutletId) -> TractResult<OutletId> {
-    let Some((low, high)) = scalar::bounds(activation) else { return Ok(x) };
+/// A fused activation.
+fn wire_limits(model: &mut TypedModel, (low, high): Limits, mut x: OutletId) -> TractResult<OutletId> {
     let rank = model.outlet_fact(x)?.rank();
     for (name, bound, op) in [("low", low, math::max()), ("high", high, math::min())] {
         if bound.is_finite() {
@@ -143,15 +141,6 @@ fn wire_limits(model: &mut TypedModel, activation: Activation, mut x: OutletId) 
         }
     }
     Ok(x)
-}
-
-/// The result under its shape, with the part of a fused activation that is no limit.
-fn finish(result: tract::Tensor, shape: &[usize], activation: Activation) -> Result<Operand, KernelError> {
-    let result = Operand::from_native(result, shape)?;
-    match scalar::bounds(activation) {
-        Some(_) => Ok(result),
-        None => Ok(elementwise::activate(activation, result.tensor)?.into()),
-    }
 }
 
 /// A result without elements, or one that is a sum of nothing.

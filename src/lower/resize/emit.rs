@@ -224,6 +224,10 @@ pub(super) fn at_run_time(cx: &mut Cx<'_>, x: ValueId, method: &Method, axes: &[
     let nearest = method.mode == Mode::Nearest;
     let in_kernel = if nearest { NEAREST.contains(&cx.dtype(x)) } else { cx.dtype(x) == DType::F32 };
     let (Some(first), true) = (plane, cx.rank(x) == 4 && in_kernel) else {
+        let sizes_known = !matches!(target, Target::Sizes(_, sizes) if sizes.contains(&Number::Unknown));
+        if !sizes_known {
+            return Err(pin("must be a constant").about("operand sizes"));
+        }
         return Err(pin(format!("the elements to take from {} depend on its extents", cx.shape(x))));
     };
     let tried: Vec<Axis> =
