@@ -296,8 +296,9 @@ fn assemble(
     buffers: &Buffers,
     outside: bool,
 ) -> Result<(Bytes, Vec<(u64, Bytes)>), WriteError> {
-    // The places of payloads don't change how many bytes they take, so a first pass tells where the flatbuffer ends.
-    let (layout, mut payloads) = if outside { buffers.outside(0) } else { (buffers.inside(), Vec::new()) };
+    // The places of payloads don't change how many bytes they take (0 alone would, which is not written), so a first pass tells
+    // where the flatbuffer ends.
+    let (layout, mut payloads) = if outside { buffers.outside(1) } else { (buffers.inside(), Vec::new()) };
     let custom = file.subgraphs.iter().flatten().flat_map(|graph| graph.operators.iter().flatten());
     let custom = custom.filter_map(|operator| operator.custom_options.as_ref()).map(Bytes::len);
     let data: u64 =

@@ -154,11 +154,13 @@ fn boxes(cx: &Cx<'_>, method: &Method, axes: usize) -> Result<Vec<(f32, f32)>, R
 }
 
 /// What is asked of each axis, where all extents are known.
-fn asked(cx: &Cx<'_>, x: ValueId, axes: &[usize], target: &Target, roi: &[(f32, f32)]) -> Option<Vec<Axis>> {
+fn asked(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], target: &Target, roi: &[(f32, f32)]) -> Option<Vec<Axis>> {
+    let extents = cx.extents(x);
     let one = |(entry, &axis): (usize, &usize)| {
         let input = cx.dim(x, axis);
         let (output, scale) = match target {
             Target::Scales(scales) => (input.map(|n| (scales[entry] * n as f32) as usize), scales[entry]),
+            Target::Sizes(_, sizes) if sizes[entry] == extents[axis] => (input, 1.0),
             Target::Sizes(_, sizes) => {
                 let output = usize::try_from(sizes[entry].known()?).ok()?;
                 (Some(output), output as f32 / input?.max(1) as f32)
