@@ -1,7 +1,7 @@
 //! Writes an operator's axes, and the constants that hold one number for each axis, for another order of its loops.
 
-use super::nest::{Bind, Nest, Placed};
 use super::choose::Arrangement;
+use super::nest::{Bind, Nest, Placed};
 use crate::graph::{Graph, Node, Op, SliceMasks};
 use crate::tensor::{Tensor, normalize_axis};
 

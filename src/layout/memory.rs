@@ -144,9 +144,11 @@ impl Layout {
         let sizes = |items: &[(Dim, usize)]| items.iter().map(|i| i.0).collect::<Vec<_>>();
         let pieces = refine(&sizes(&from), &sizes(&to))?;
         let mut pieces: Vec<(usize, usize, usize, Dim)> = Vec::from_iter(
-            pieces.iter().enumerate().filter(|(_, p)| p.size != Some(1)).filter_map(|(count, p)| {
-                Some((from[p.x?].1, to[p.y].1, count, p.size))
-            }),
+            pieces
+                .iter()
+                .enumerate()
+                .filter(|(_, p)| p.size != Some(1))
+                .filter_map(|(count, p)| Some((from[p.x?].1, to[p.y].1, count, p.size))),
         );
         pieces.sort_by_key(|&(source, _, count, _)| (source, count));
         let mut order: Vec<usize> = (0..pieces.len()).collect();
@@ -312,7 +314,10 @@ mod tests {
     fn unknown_extents_pass_through_transposes_and_simple_reshapes() {
         let nhwc = Layout::transpose(&[None, Some(7), None, Some(4)], &Perm::to_channels_first(4));
         let rows = Layout::rows(&[None, Some(4), Some(7), None]);
-        assert_eq!(nhwc.moves(&rows).unwrap(), Moves { sizes: vec![None, Some(7), None, Some(4)], order: vec![0, 3, 1, 2] });
+        assert_eq!(
+            nhwc.moves(&rows).unwrap(),
+            Moves { sizes: vec![None, Some(7), None, Some(4)], order: vec![0, 3, 1, 2] }
+        );
         let one = Layout::transpose(&[None, Some(7), Some(5), Some(4)], &Perm::to_channels_first(4));
         let flat = one.through(&Layout::rows(&[None, Some(140)])).unwrap();
         assert_eq!(flat.parts().len(), 3);

@@ -61,7 +61,12 @@ pub(super) enum Order {
     Fixed(Vec<usize>),
     /// Row, inner and column loop of a matrix product, innermost. With `swaps`, the operands may be exchanged to transpose the
     /// result.
-    MatMul { m: usize, k: usize, n: usize, swaps: bool },
+    MatMul {
+        m: usize,
+        k: usize,
+        n: usize,
+        swaps: bool,
+    },
 }
 
 /// XNNPACK takes no more, and general kernels of higher ranks are slow.
@@ -96,6 +101,14 @@ impl Placed {
     /// The same elements in the same order, under another shape.
     pub(super) fn under(&self, dims: &[Dim]) -> Placed {
         Placed { dims: dims.to_vec(), ..self.clone() }
+    }
+
+    /// True where the value, placed by the same order as `other`, is broadcast along no axis of that.
+    pub(super) fn covers(&self, other: &Placed) -> bool {
+        fn many(placed: &Placed) -> impl Iterator<Item = (Dim, usize)> {
+            placed.dims.iter().copied().zip(placed.loops.iter().copied()).filter(|(size, _)| *size != Some(1))
+        }
+        many(self).eq(many(other))
     }
 
     /// Axis in memory that runs over a [`Bind::Whole`] loop.
@@ -174,7 +187,9 @@ impl Nest {
         let count = self.loops.len();
         match &self.order {
             Order::Any => {}
-            Order::Innermost(inner) => parts.sort_by_key(|p| inner.iter().position(|&l| l == p.axis).map_or(0, |i| i + 1)),
+            Order::Innermost(inner) => {
+                parts.sort_by_key(|p| inner.iter().position(|&l| l == p.axis).map_or(0, |i| i + 1))
+            }
             Order::Fixed(inner) => {
                 parts.sort_by_key(|p| inner.iter().position(|&l| l == p.axis).map_or(p.axis, |i| count + i));
             }

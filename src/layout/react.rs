@@ -152,7 +152,12 @@ impl NodeView<'_> {
     }
 
     /// The axes for which a constant operand, of `width` numbers an axis, holds other than what leaves them alone.
-    fn rows_other_than(&self, operand: usize, width: usize, idle: &dyn Fn(usize, &[i64]) -> bool) -> Option<Vec<usize>> {
+    fn rows_other_than(
+        &self,
+        operand: usize,
+        width: usize,
+        idle: &dyn Fn(usize, &[i64]) -> bool,
+    ) -> Option<Vec<usize>> {
         let numbers = self.graph.const_ints(self.id(operand)?)?;
         let fits = numbers.len() == width * self.dims(0)?.len();
         let rows = numbers.chunks_exact(width).enumerate();

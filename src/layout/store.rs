@@ -89,7 +89,13 @@ impl<'a> Store<'a> {
         self.graph.add_value(Value { name, ty, data: None, quant, variable: false })
     }
 
-    fn push(&mut self, op: Op, inputs: &[ValueId], output: ValueId, (origin, precision): (Option<OriginId>, Precision)) {
+    fn push(
+        &mut self,
+        op: Op,
+        inputs: &[ValueId],
+        output: ValueId,
+        (origin, precision): (Option<OriginId>, Precision),
+    ) {
         let inputs = inputs.iter().copied().map(Some).collect();
         self.graph.nodes.push(Node { op, inputs, outputs: vec![output], origin, precision });
     }
@@ -217,7 +223,13 @@ impl<'a> Store<'a> {
     }
 
     /// Moves the data of a constant at once.
-    fn fold(&mut self, root: ValueId, layout: &Layout, dims: &[Dim], target: &Target) -> Result<Option<ValueId>, InferError> {
+    fn fold(
+        &mut self,
+        root: ValueId,
+        layout: &Layout,
+        dims: &[Dim],
+        target: &Target,
+    ) -> Result<Option<ValueId>, InferError> {
         let rows = Layout::rows(self.dims(root));
         let (Some(data), Some(moves)) = (self.graph.constant(root), rows.moves(layout)) else { return Ok(None) };
         let fixed = |dims: &[Dim]| dims.iter().copied().collect::<Option<Vec<usize>>>();
@@ -277,14 +289,13 @@ impl<'a> Store<'a> {
         arranged: &Arrangement,
     ) -> Result<Option<(Vec<Option<ValueId>>, Vec<Dim>)>, InferError> {
         let Some(Some(result)) = arranged.results.first() else { return Ok(None) };
-        let whole = result.layout.canonical();
         let mut operands = Vec::with_capacity(node.inputs.len());
         for (input, placed) in node.inputs.iter().zip(&arranged.operands) {
             let (Some(id), Some(placed)) = (*input, placed) else { return Ok(None) };
             let value = self.graph.value(id);
             let scalar = value.ty.shape.elements() == Some(1);
             let per_tensor = value.quant.as_ref().is_none_or(|q| q.as_per_tensor().is_some());
-            if !per_tensor || !(scalar || placed.layout.canonical() == whole) {
+            if !per_tensor || !(scalar || placed.covers(result)) {
                 return Ok(None);
             }
             operands.push((id, placed, scalar));
@@ -311,11 +322,7 @@ impl<'a> Store<'a> {
             if scalar && self.dims(id).len() > shape.len() {
                 return Ok(None);
             }
-            inputs.push(Some(if scalar {
-                self.rows(id)?
-            } else {
-                self.placed(id, &placed.under(&shape))?
-            }));
+            inputs.push(Some(if scalar { self.rows(id)? } else { self.placed(id, &placed.under(&shape))? }));
         }
         Ok(Some((inputs, shape)))
     }
@@ -378,6 +385,7 @@ fn suffix(layout: &Layout) -> String {
             5 => "ndhwc".into(),
             _ => "channels_last".into(),
         },
+        Some(perm) if perm.is_identity() => "reshaped".into(),
         Some(perm) => format!("t{}", perm.axes().iter().map(usize::to_string).collect::<String>()),
         None => "divided".into(),
     }
