@@ -135,7 +135,8 @@ impl Converter {
         let written = tflite::write(&model, &tflite::WriteOptions::default())?;
         drop(model);
         let bytes = written.into_bytes();
-        let read = tflite::read(&bytes).map_err(|e| Error::Internal { stage: "read back", what: e.to_string() })?;
+        let read =
+            tflite::read(bytes.clone()).map_err(|e| Error::Internal { stage: "read back", what: e.to_string() })?;
         let found = verify(&read);
         if !found.is_empty() {
             return Err(Error::violations("read back", &found));
@@ -163,7 +164,7 @@ impl Converter {
         layout::channels_last(&mut graph, &channels_last(&self.options.channels_last))
             .map_err(|e| Error::Options(e.to_string()))?;
         if self.options.layout {
-            layout::optimize(&mut graph, evaluate).map_err(Error::infer("layout"))?;
+            layout::optimize(&mut graph).map_err(Error::infer("layout"))?;
         }
         run_passes(&mut graph, passes::AFTER_LAYOUT, report)?;
         Ok(graph)
@@ -174,7 +175,9 @@ impl Converter {
         let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
         self.progress.stage("calibrate");
         self.progress.total(samples.len());
-        let statistics = quant::observe(graph, &runner, &Loaded(samples), &|| self.progress.advance())?;
+        let samples = Loaded(samples);
+        let statistics = quant::observe(graph, &runner, &samples, &|| self.progress.advance())
+            .map_err(|error| Error::observe(error, &samples.0))?;
         drop(runner);
         self.progress.stage("quantize");
         report.quantization = Some(quant::quantize_int8(graph, &statistics, quant::Int8Options::default())?);

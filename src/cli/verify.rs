@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// Whether results of operators in the file are quantized.
 fn is_quantized(args: &Args) -> Result<bool> {
     let bytes = std::fs::read(&args.file).with_context(|| args.file.display().to_string())?;
-    let model = crate::tflite::read(&bytes.into()).with_context(|| args.file.display().to_string())?;
+    let model = crate::tflite::read(bytes.into()).with_context(|| args.file.display().to_string())?;
     let result = |graph: &crate::graph::Graph| {
         graph.nodes.iter().flat_map(|n| &n.outputs).any(|&id| graph.value(id).quant.is_some())
     };

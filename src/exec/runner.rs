@@ -39,6 +39,8 @@ struct Step {
     results: Vec<Stored>,
     /// How each operand is stored, where that is as integers that stand for reals.
     quants: Vec<Option<Quant>>,
+    /// The reals that stored constants stand for, where the node is simulated.
+    reals: Vec<Option<Operand>>,
     prepared: Prepared,
     /// Name of the first result, for errors.
     name: String,
@@ -87,7 +89,8 @@ impl Runner {
     }
 
     /// Takes a step in; where its operands are all constant, its results become constants instead.
-    fn append(&mut self, step: Step) -> Result<(), ExecError> {
+    fn append(&mut self, mut step: Step) -> Result<(), ExecError> {
+        step.realize_constants(&self.constants).map_err(|source| step.failed(source))?;
         let constant = |id: &ValueId| self.constants[id.0 as usize].is_some();
         if !step.operands.iter().flatten().all(constant) {
             self.steps.push(step);
@@ -205,11 +208,48 @@ impl Step {
             operands: node.inputs.clone(),
             results: node.outputs.iter().map(result).collect(),
             quants: node.inputs.iter().map(|id| graph.value((*id)?).quant.clone()).collect(),
+            reals: vec![None; node.inputs.len()],
             prepared: Prepared::default(),
             name: node.outputs.first().map(|&id| graph.value(id).name.clone()).unwrap_or_default(),
             needed: true,
             last_uses: Vec::new(),
         }
+    }
+
+    /// Operand `i`, as a real number where it is stored as something else.
+    fn operand(
+        &self,
+        i: usize,
+        id: ValueId,
+        constants: &[Option<Operand>],
+        values: &[Option<Operand>],
+    ) -> Result<Operand, KernelError> {
+        if let Some(Some(real)) = self.reals.get(i) {
+            return Ok(real.clone());
+        }
+        let operand = lookup(constants, values, id);
+        let operand = operand.ok_or_else(|| KernelError::operands("an operand is used before it is computed"))?;
+        match self.stored(i, operand) {
+            Some(quant) => Ok(quantize::dequantize(&operand.tensor, Some(quant))?.into()),
+            None => Ok(operand.clone()),
+        }
+    }
+
+    /// How operand `i` is stored, where the kernel must be given the reals it stands for.
+    fn stored(&self, i: usize, operand: &Operand) -> Option<&Quant> {
+        let between = matches!(self.op, Op::Quantize { .. } | Op::Dequantize);
+        self.quants.get(i)?.as_ref().filter(|_| !between && operand.tensor.dtype().is_int())
+    }
+
+    fn realize_constants(&mut self, constants: &[Option<Operand>]) -> Result<(), KernelError> {
+        for (i, id) in self.operands.iter().enumerate() {
+            let Some(operand) = id.and_then(|id| lookup(constants, &[], id)) else { continue };
+            if let Some(quant) = self.stored(i, operand) {
+                let real = quantize::dequantize(&operand.tensor, Some(quant))?;
+                self.reals[i] = Some(Operand::constant(real));
+            }
+        }
+        Ok(())
     }
 
     fn failed(&self, source: KernelError) -> ExecError {
@@ -221,22 +261,12 @@ impl Step {
     }
 
     fn compute(&self, constants: &[Option<Operand>], values: &[Option<Operand>]) -> Result<Vec<Operand>, KernelError> {
-        let between = matches!(self.op, Op::Quantize { .. } | Op::Dequantize);
         let mut operands = Vec::with_capacity(self.operands.len());
-        for (id, quant) in self.operands.iter().zip(&self.quants) {
-            let Some(id) = id else {
-                operands.push(None);
-                continue;
-            };
-            let operand = lookup(constants, values, *id);
-            let operand = operand.ok_or_else(|| KernelError::operands("an operand is used before it is computed"))?;
-            operands.push(Some(match quant {
-                Some(quant) if !between && operand.tensor.dtype().is_int() => {
-                    let real = quantize::dequantize(&operand.tensor, Some(quant))?;
-                    if operand.constant { Operand::constant(real) } else { real.into() }
-                }
-                _ => operand.clone(),
-            }));
+        for (i, id) in self.operands.iter().enumerate() {
+            operands.push(match id {
+                Some(id) => Some(self.operand(i, *id, constants, values)?),
+                None => None,
+            });
         }
         let storage = Storage {
             operand: self.quants.first().and_then(Option::as_ref),

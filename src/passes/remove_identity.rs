@@ -110,11 +110,11 @@ mod tests {
             |b, x| {
                 let x = b.unary(Unary::Abs, x[0])?;
                 let x = form(b, x)?;
-                b.unary(Unary::Exp, x)
+                b.unary(Unary::Neg, x)
             },
             |b, x| {
                 let x = b.unary(Unary::Abs, x[0])?;
-                b.unary(Unary::Exp, x)
+                b.unary(Unary::Neg, x)
             },
         );
     }
@@ -123,7 +123,7 @@ mod tests {
         unchanged(run, &[ty], |b, x| {
             let x = b.unary(Unary::Abs, x[0])?;
             let x = form(b, x)?;
-            b.unary(Unary::Exp, x)
+            b.unary(Unary::Neg, x)
         });
     }
 

@@ -1,4 +1,5 @@
-//! How passes are tested: a small graph before, the graph that is expected after, both built and compared as text.
+//! How passes are tested: a small graph before, the graph that is expected after, both built, compared as text, and run on the
+//! same numbers.
 
 use std::fmt::Write;
 use std::ops::{Deref, DerefMut};
@@ -100,8 +101,9 @@ impl Net {
         let (count, found) = self.after(run);
         assert_eq!(text(&found), text(&expected.0), "from\n{}", text(&self.0));
         assert!(count > 0);
-        let (again, _) = Net(found).after(run);
+        let (again, _) = Net(found.clone()).after(run);
         assert_eq!(again, 0, "what a pass leaves, it leaves alone");
+        computes_the_same(&self.0, &found);
     }
 
     pub fn unchanged_by(&self, run: Run) {
@@ -132,6 +134,39 @@ where
 fn assert_valid(graph: &Graph) {
     let violations = verify(&Model::single(graph.clone()));
     assert!(violations.is_empty(), "{violations:?} in\n{graph}");
+}
+
+/// Both graphs give the same outputs for the same inputs, with every unknown extent 1, and 3.
+pub fn computes_the_same(before: &Graph, after: &Graph) {
+    let mut compared = 0;
+    for unknown in [1, 3] {
+        let inputs: Vec<Tensor> =
+            before.inputs.iter().enumerate().map(|(i, &id)| sample(i, &before.value(id).ty, unknown)).collect();
+        // Not every extent fits every graph.
+        let Ok(expected) = execute(before, &inputs) else { continue };
+        let found = execute(after, &inputs).unwrap();
+        for (expected, found) in expected.iter().zip(&found) {
+            assert_eq!((expected.dtype(), expected.shape()), (found.dtype(), found.shape()));
+            let (e, f) = (expected.to_f64s().unwrap(), found.to_f64s().unwrap());
+            let close =
+                |(e, f): (&f64, &f64)| e == f || (e.is_nan() && f.is_nan()) || (e - f).abs() <= 1e-6 + 2e-6 * e.abs();
+            assert!(e.iter().zip(&f).all(close), "{e:?}\nbecame {f:?}\nfrom\n{before}to\n{after}");
+        }
+        compared += 1;
+    }
+    assert!(compared > 0, "run on no inputs:\n{before}");
+}
+
+fn execute(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
+    crate::exec::Runner::new(graph).and_then(|runner| runner.run(inputs)).map_err(|e| e.to_string())
+}
+
+/// Numbers on either side of zero and of the bounds that activations have.
+fn sample(seed: usize, ty: &Type, unknown: usize) -> Tensor {
+    let shape: Vec<usize> = ty.shape.dims().iter().map(|d| d.unwrap_or(unknown)).collect();
+    let count = shape.iter().product();
+    let values = (0..count).map(|i| ((i * 37 + seed * 11) % 29) as f64 * 0.8125 - 11.0).collect();
+    Tensor::from_vec::<f64>(&shape, values).cast(ty.dtype).unwrap()
 }
 
 fn parse(ty: &str) -> Type {

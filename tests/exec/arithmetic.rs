@@ -71,7 +71,11 @@ fn unary_integers() {
 fn binary_ints(kind: Binary, a: &[i32], b: &[i32], expected: &[i32]) {
     case(Op::Binary(kind, Activation::None)).input(ints(a)).input(ints(b)).gives(&ints(expected));
     let wide = |x: &[i32]| ints(x).cast(DType::I64).unwrap();
-    case(Op::Binary(kind, Activation::None)).input(wide(a)).input(wide(b)).gives(&wide(expected));
+    let case = case(Op::Binary(kind, Activation::None)).input(wide(a)).input(wide(b));
+    let known =
+        matches!(kind, Binary::Add | Binary::Sub | Binary::Mul | Binary::Maximum | Binary::Minimum | Binary::FloorMod);
+    let case = if known { case } else { case.only_here("no kernel takes INT64") };
+    case.gives(&wide(expected));
 }
 
 #[test]
@@ -94,7 +98,8 @@ fn integers_divide_as_the_kernels_do() {
 #[test]
 fn integers_wrap_to_their_width() {
     let (a, b) = (Tensor::vector(vec![100i8, -128]), Tensor::vector(vec![100i8, -1]));
-    case(Op::Binary(Binary::Add, Activation::None)).input(a).input(b).gives(&Tensor::vector(vec![-56i8, 127]));
+    let sum = case(Op::Binary(Binary::Add, Activation::None)).input(a).input(b);
+    sum.only_here("aborts on INT8 without scales").gives(&Tensor::vector(vec![-56i8, 127]));
     binary_ints(Binary::Mul, &[3, -4], &[5, 6], &[15, -24]);
     let large = Tensor::vector(vec![i64::MAX]);
     let sum = case(Op::Binary(Binary::Add, Activation::None)).input(large).input(Tensor::vector(vec![1i64]));
@@ -130,7 +135,8 @@ fn half_precision_is_computed_in_single() {
     let half = |x: &[f32]| floats(&[x.len()], x).cast(DType::F16).unwrap();
     let sum = case(Op::Binary(Binary::Add, Activation::None)).input(half(&[1.0, 2.5])).input(half(&[0.25]));
     sum.gives(&half(&[1.25, 2.75]));
-    case(Op::Unary(Unary::Sqrt)).input(half(&[2.25])).gives(&half(&[1.5]));
+    let root = case(Op::Unary(Unary::Sqrt)).input(half(&[2.25])).only_here("no kernel takes FLOAT16");
+    root.gives(&half(&[1.5]));
 }
 
 #[test]

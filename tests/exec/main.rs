@@ -1,7 +1,11 @@
-//! Every operator, run alone by `Runner` and by `Evaluator`, against values worked out by hand or by a plain definition.
+//! Every operator, run alone by `Runner`, by `Evaluator` and (where there is one) by LiteRT, against values worked out by hand or by
+//! a plain definition.
 
 mod arithmetic;
+#[path = "../common/mod.rs"]
+mod common;
 mod dense;
+mod litert;
 mod movement;
 mod reductions;
 mod runner;
@@ -16,10 +20,15 @@ pub struct Case {
     op: Op,
     /// With whether it is given at each run, not a constant of the graph.
     operands: Vec<(Option<Tensor>, bool)>,
+    /// LiteRT has a kernel for it, as far as one is known.
+    in_litert: bool,
 }
 
+/// How far sums in another order may lie apart.
+const ROUNDING: f64 = 3e-6;
+
 pub fn case(op: Op) -> Case {
-    Case { op, operands: Vec::new() }
+    Case { op, operands: Vec::new(), in_litert: true }
 }
 
 impl Case {
@@ -38,6 +47,12 @@ impl Case {
         self
     }
 
+    /// LiteRT is not asked, for the reason given.
+    pub fn only_here(mut self, _why: &str) -> Case {
+        self.in_litert = false;
+        self
+    }
+
     fn graph(&self) -> Graph {
         let mut graph = Graph::new("case");
         let mut ids = Vec::new();
@@ -49,12 +64,20 @@ impl Case {
         }
         let mut builder = Builder::new(&mut graph, &NoEvaluate);
         let outputs = builder.emit(self.op.clone(), &ids).unwrap_or_else(|e| panic!("{:?}: {e}", self.op));
+        for (i, &id) in outputs.iter().enumerate() {
+            graph.value_mut(id).name = format!("y{i}");
+        }
         graph.outputs = outputs;
         graph
     }
 
-    /// Results of `Runner` and of `Evaluator`, which must agree with each other and with the inferred types.
     pub fn results(&self) -> Vec<Tensor> {
+        self.results_within(ROUNDING)
+    }
+
+    /// Results of `Runner` and of `Evaluator`, which must agree with each other, with the inferred types, and up to `tolerance`
+    /// with LiteRT.
+    fn results_within(&self, tolerance: f64) -> Vec<Tensor> {
         let graph = self.graph();
         let given: Vec<Tensor> =
             self.operands.iter().filter(|(_, given)| *given).filter_map(|(t, _)| t.clone()).collect();
@@ -71,11 +94,18 @@ impl Case {
             let fits = result.dtype() == ty.dtype && Shape::fixed(result.shape()).agrees_with(&ty.shape);
             assert!(fits, "{:?}: {result:?} where {ty} was inferred", self.op);
         }
+        if self.in_litert {
+            litert::check(&graph, &given, &results, tolerance);
+        }
         results
     }
 
     pub fn result(&self) -> Tensor {
-        let mut results = self.results();
+        self.result_within(ROUNDING)
+    }
+
+    fn result_within(&self, tolerance: f64) -> Tensor {
+        let mut results = self.results_within(tolerance);
         assert_eq!(results.len(), 1);
         results.remove(0)
     }
@@ -89,7 +119,7 @@ impl Case {
 
     /// The one result is this up to `tolerance`, relative to the larger of 1 and the number.
     pub fn gives_about(&self, expected: &Tensor, tolerance: f64) {
-        let result = self.result();
+        let result = self.result_within(tolerance.max(ROUNDING));
         assert_eq!((result.shape(), result.dtype()), (expected.shape(), expected.dtype()), "{:?}", self.op);
         let (result, expected) = (result.to_f64s().unwrap(), expected.to_f64s().unwrap());
         for (i, (a, b)) in result.iter().zip(&expected).enumerate() {

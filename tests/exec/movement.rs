@@ -130,7 +130,10 @@ fn joining_and_splitting_at_random() {
         let signed = axis as i32 - if random.flag() { rank as i32 } else { 0 };
 
         let op = Op::SplitV { parts: 3 };
-        let parts = case(op).input(x.clone()).constant(axes(&sizes)).constant(Tensor::scalar(signed)).results();
+        let split = case(op).input(x.clone()).constant(axes(&sizes)).constant(Tensor::scalar(signed));
+        let known = !matches!(x.dtype(), DType::Bool | DType::F16);
+        let split = if known { split } else { split.only_here("no kernel takes BOOL or FLOAT16") };
+        let parts = split.results();
         let wide = x.cast(DType::I64).unwrap();
         let mut begin = 0;
         for (part, &size) in parts.iter().zip(&sizes) {

@@ -7,7 +7,7 @@ use tract_onnx::tract_core::prelude::SpecialOps;
 use super::super::operand::{Operand, Operands};
 use super::super::reference::movement;
 use super::super::reference::sweep::Sweep;
-use super::{Argument, KernelError, Prepared, empty, finish, only_floats, run, wire_limits};
+use super::{Argument, KernelError, Prepared, empty, limits, only_floats, run, wire_limits};
 use crate::graph::{Activation, Padding, Window2d, Window3d};
 
 /// A convolution over any number of spatial axes.
@@ -117,6 +117,7 @@ fn extents(x: Operands<'_>, geometry: &Geometry<'_>) -> Result<Extents, KernelEr
 fn convolve(x: Operands<'_>, geometry: &Geometry<'_>, prepared: &Prepared) -> Result<Operand, KernelError> {
     let (data, filter, bias) = (x.operand(0)?, x.operand(1)?, x.optional(2));
     only_floats(geometry.op, &[&data.tensor, &filter.tensor])?;
+    let limits = limits(geometry.activation)?;
     let Extents { sweeps, output, input_channels, output_channels } = extents(x, geometry)?;
     if output.contains(&0) || input_channels == 0 {
         return empty(&output);
@@ -141,7 +142,7 @@ fn convolve(x: Operands<'_>, geometry: &Geometry<'_>, prepared: &Prepared) -> Re
     ];
     let result = run(prepared, &arguments, |model, operands| {
         let result = model.wire_node("convolution", conv, operands)?[0];
-        wire_limits(model, geometry.activation, result)
+        wire_limits(model, limits, result)
     })?;
-    finish(result, &output, geometry.activation)
+    Operand::from_native(result, &output)
 }

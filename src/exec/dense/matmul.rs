@@ -6,7 +6,7 @@ use tract_onnx::tract_core::prelude::{Datum, OutletId, SpecialOps, TractResult, 
 
 use super::super::operand::{Operand, Operands};
 use super::super::reference::movement;
-use super::{Argument, KernelError, Prepared, empty, finish, only_floats, run, wire_limits};
+use super::{Argument, KernelError, Prepared, empty, limits, only_floats, run, wire_limits};
 use crate::graph::Activation;
 
 /// Wires a product over the axes that `expression` names.
@@ -28,6 +28,7 @@ pub(in crate::exec) fn fully_connected(
 ) -> Result<Operand, KernelError> {
     let (data, weights, bias) = (x.operand(0)?, x.operand(1)?, x.optional(2));
     only_floats("FULLY_CONNECTED", &[&data.tensor, &weights.tensor])?;
+    let limits = limits(activation)?;
     let misfit = || {
         let (data, weights) = (data.tensor.shape(), weights.tensor.shape());
         KernelError::operands(format!("weights of shape {weights:?} for data of shape {data:?}"))
@@ -43,7 +44,7 @@ pub(in crate::exec) fn fully_connected(
         return empty(&shape);
     }
     let arguments = [
-        Argument::Given(as_rows(data, rows, k)?),
+        Argument::Rows(as_rows(data, rows, k)?),
         Argument::weights(weights, |weights| Ok(weights.clone()))?,
         Argument::bias(bias, n, 2)?,
     ];
@@ -51,9 +52,9 @@ pub(in crate::exec) fn fully_connected(
         let &[data, weights, bias] = operands else { return Ok(operands[0]) };
         let product = wire_product(model, "mk,nk->mn", &[data, weights])?;
         let sum = model.wire_node("sum", math::add(), &[product, bias])?[0];
-        wire_limits(model, activation, sum)
+        wire_limits(model, limits, sum)
     })?;
-    finish(result, &shape, activation)
+    Operand::from_native(result, &shape)
 }
 
 pub(in crate::exec) fn batch_mat_mul(
@@ -85,10 +86,10 @@ pub(in crate::exec) fn batch_mat_mul(
     if batch_b.iter().all(|&d| d == 1) && !adj_x {
         // One matrix for the whole batch: its rows are those of one large matrix.
         let arguments =
-            [Argument::Given(as_rows(a, count * m, k)?), Argument::weights(b, |b| Ok(b.reshape(&[b0, b1])?))?];
+            [Argument::Rows(as_rows(a, count * m, k)?), Argument::weights(b, |b| Ok(b.reshape(&[b0, b1])?))?];
         let expression = if adj_y { "mk,nk->mn" } else { "mk,kn->mn" };
         let result = run(prepared, &arguments, |model, operands| wire_product(model, expression, operands))?;
-        return finish(result, &shape, Activation::None);
+        return Operand::from_native(result, &shape);
     }
     let (batch, all_a, all_b) = (&batch, [count, a0, a1], [count, b0, b1]);
     let spread = |t: &crate::tensor::Tensor, own: &[usize], to: [usize; 3]| {
@@ -105,5 +106,5 @@ pub(in crate::exec) fn batch_mat_mul(
     let right = if adj_y { "bnk" } else { "bkn" };
     let expression = format!("{left},{right}->bmn");
     let result = run(prepared, &arguments, |model, operands| wire_product(model, &expression, operands))?;
-    finish(result, &shape, Activation::None)
+    Operand::from_native(result, &shape)
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::prelude as tract;
 use tract_onnx::tract_core::prelude::{
-    DatumExt, IntoTensor, OutletId, SpecialOps, TValue, TVec, TractResult, TypedModel, TypedSimplePlan,
+    DatumExt, IntoTensor, OutletId, SpecialOps, TDim, TValue, TVec, TractResult, TypedModel, TypedSimplePlan,
 };
 
 pub(super) use conv::{conv_2d, conv_3d, depthwise_conv_2d};
@@ -22,8 +22,7 @@ pub(super) use transpose_conv::{transpose_conv_2d, transpose_conv_3d};
 
 use super::KernelError;
 use super::operand::{Operand, native_of};
-use super::reference::{elementwise, scalar};
-use crate::graph::Activation;
+use super::reference::scalar::{Limits, limits};
 use crate::tensor::{DType, Tensor};
 
 type Plan = Arc<TypedSimplePlan>;
@@ -36,6 +35,8 @@ pub(super) struct Prepared(Mutex<Option<(Vec<Vec<usize>>, Plan)>>);
 enum Argument<'a> {
     /// Handed over at each run.
     Given(Operand),
+    /// Handed over at each run, with as many rows as it happens to have: what is prepared serves any number.
+    Rows(Operand),
     /// Part of the model, and packed with it.
     Fixed(Box<dyn Fn() -> Result<Tensor, KernelError> + 'a>),
 }
@@ -87,13 +88,16 @@ fn run(
     arguments: &[Argument<'_>],
     wire: impl FnOnce(&mut TypedModel, &[OutletId]) -> TractResult<OutletId>,
 ) -> Result<tract::Tensor, KernelError> {
-    let given = arguments.iter().filter_map(|argument| match argument {
-        Argument::Given(operand) => Some(operand),
-        Argument::Fixed(_) => None,
-    });
-    let shapes: Vec<Vec<usize>> = given.clone().map(|operand| operand.tensor.shape().to_vec()).collect();
-    let values = given.map(|operand| Ok(TValue::from_const(operand.to_native()?)));
-    let values: TVec<TValue> = values.collect::<Result<_, KernelError>>()?;
+    let (mut shapes, mut values) = (Vec::new(), TVec::new());
+    for argument in arguments {
+        let (operand, known) = match argument {
+            Argument::Given(operand) => (operand, operand.tensor.shape()),
+            Argument::Rows(operand) => (operand, operand.tensor.shape().get(1..).unwrap_or_default()),
+            Argument::Fixed(_) => continue,
+        };
+        shapes.push(known.to_vec());
+        values.push(TValue::from_const(operand.to_native()?));
+    }
     let plan = {
         let mut last = prepared.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
@@ -119,6 +123,11 @@ fn plan(
         let name = format!("operand{i}");
         outlets.push(match argument {
             Argument::Given(operand) => model.add_source(name, f32::fact(operand.tensor.shape())),
+            Argument::Rows(operand) => {
+                let mut dims: Vec<TDim> = operand.tensor.shape().iter().map(|&d| d.into()).collect();
+                dims.iter_mut().take(1).for_each(|rows| *rows = model.symbols.sym("rows").into());
+                model.add_source(name, f32::fact(&dims))
+            }
             Argument::Fixed(make) => model.add_const(name, native_of(&make()?)?),
         });
     }
@@ -131,9 +140,8 @@ fn plan(
     optimized().map_err(engine)
 }
 
-/// The part of a fused activation that tract computes with the operator: the limits.
-fn wire_limits(model: &mut TypedModel, activation: Activation, mut x: OutletId) -> TractResult<OutletId> {
-    let Some((low, high)) = scalar::bounds(activation) else { return Ok(x) };
+/// A fused activation.
+fn wire_limits(model: &mut TypedModel, (low, high): Limits, mut x: OutletId) -> TractResult<OutletId> {
     let rank = model.outlet_fact(x)?.rank();
     for (name, bound, op) in [("low", low, math::max()), ("high", high, math::min())] {
         if bound.is_finite() {
@@ -143,15 +151,6 @@ fn wire_limits(model: &mut TypedModel, activation: Activation, mut x: OutletId) 
         }
     }
     Ok(x)
-}
-
-/// The result under its shape, with the part of a fused activation that is no limit.
-fn finish(result: tract::Tensor, shape: &[usize], activation: Activation) -> Result<Operand, KernelError> {
-    let result = Operand::from_native(result, shape)?;
-    match scalar::bounds(activation) {
-        Some(_) => Ok(result),
-        None => Ok(elementwise::activate(activation, result.tensor)?.into()),
-    }
 }
 
 /// A result without elements, or one that is a sum of nothing.

@@ -81,7 +81,7 @@ fn transpose_conv(x: Operands<'_>, geometry: &Geometry<'_>, prepared: &Prepared)
     let taps: usize = filter_dims[..spatial].iter().product();
     let rows = data.tensor.len() / i;
     let arguments = [
-        Argument::Given(as_rows(data, rows, i)?),
+        Argument::Rows(as_rows(data, rows, i)?),
         Argument::weights(filter, |filter| {
             Ok(movement::transpose(filter, geometry.filter_axes)?.reshape(&[taps * o, i])?)
         })?,

@@ -4,8 +4,9 @@ use half::{bf16, f16};
 use tract_onnx::prelude::tract_num_traits::Float;
 
 use super::super::KernelError;
+use super::scalar::{self, Limits};
 use super::strided::{Rows, broadcast};
-use super::{checked_len, no_kernel, scalar};
+use super::{checked_len, no_kernel};
 use crate::graph::{Activation, Binary, Compare, Unary};
 use crate::tensor::{DType, Element, Tensor};
 
@@ -38,12 +39,10 @@ pub(in crate::exec) fn leaky_relu(alpha: f32, x: &Tensor) -> Result<Tensor, Kern
 /// What a fused activation does to a result.
 pub(in crate::exec) fn activate(activation: Activation, x: Tensor) -> Result<Tensor, KernelError> {
     let kind = match activation {
-        Activation::None => return Ok(x),
         Activation::Relu => Unary::Relu,
         Activation::ReluN1To1 => Unary::ReluN1To1,
         Activation::Relu6 => Unary::Relu6,
-        Activation::Tanh => Unary::Tanh,
-        Activation::SignBit => return Err(KernelError::unsupported("a fused SIGN_BIT")),
+        Activation::None | Activation::Tanh | Activation::SignBit => return scalar::limits(activation).map(|_| x),
     };
     super::widened(&[&x], |x| unary(kind, x[0]))
 }
@@ -78,7 +77,7 @@ fn pairwise<T: Element, R: Clone>(
 
 fn binary_float<F: Float + Element>(
     kind: Binary,
-    (low, high): (f64, f64),
+    (low, high): Limits,
     a: &Tensor,
     b: &Tensor,
 ) -> Result<Tensor, KernelError> {
@@ -97,7 +96,7 @@ fn binary_float<F: Float + Element>(
     Ok(Tensor::from_vec(&shape, values))
 }
 
-fn binary_int(kind: Binary, (low, high): (f64, f64), a: &Tensor, b: &Tensor) -> Result<Tensor, KernelError> {
+fn binary_int(kind: Binary, (low, high): Limits, a: &Tensor, b: &Tensor) -> Result<Tensor, KernelError> {
     let dtype = a.dtype();
     let f: scalar::PairwiseInt = match kind {
         Binary::RightShift => {
@@ -135,8 +134,7 @@ pub(in crate::exec) fn binary(
     a: &Tensor,
     b: &Tensor,
 ) -> Result<Tensor, KernelError> {
-    let limits = scalar::bounds(activation);
-    let limits = limits.ok_or_else(|| KernelError::unsupported(format!("{activation:?} fused to {}", kind.name())))?;
+    let limits = scalar::limits(activation)?;
     match a.dtype() {
         DType::F32 => binary_float::<f32>(kind, limits, a, b),
         DType::F64 => binary_float::<f64>(kind, limits, a, b),

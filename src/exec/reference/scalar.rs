@@ -2,6 +2,7 @@
 
 use tract_onnx::prelude::tract_num_traits::Float;
 
+use super::super::KernelError;
 use crate::graph::{Activation, Binary, Compare, Unary};
 
 /// `e^(x²) erfc(x) / t` as a polynomial: its logarithm, in `u`, for `x` in 0..6 with `t = 2 / (2 + x)` and `u` the affine image
@@ -121,14 +122,21 @@ pub(super) fn unary_int(kind: Unary) -> Option<fn(i64) -> i64> {
     })
 }
 
-/// What a fused activation limits its operand to; `None` where it is no clamp.
-pub(in crate::exec) fn bounds(activation: Activation) -> Option<(f64, f64)> {
+/// Least and greatest number that a fused activation lets through.
+pub(in crate::exec) type Limits = (f64, f64);
+
+/// What a fused activation limits its operand to.
+///
+/// # Errors
+/// For those that are no limits: they have no meaning, since some kernels refuse them and others ignore them.
+pub(in crate::exec) fn limits(activation: Activation) -> Result<Limits, KernelError> {
     match activation {
-        Activation::None => Some((f64::NEG_INFINITY, f64::INFINITY)),
-        Activation::Relu => Some((0.0, f64::INFINITY)),
-        Activation::ReluN1To1 => Some((-1.0, 1.0)),
-        Activation::Relu6 => Some((0.0, 6.0)),
-        Activation::Tanh | Activation::SignBit => None,
+        Activation::None => Ok((f64::NEG_INFINITY, f64::INFINITY)),
+        Activation::Relu => Ok((0.0, f64::INFINITY)),
+        Activation::ReluN1To1 => Ok((-1.0, 1.0)),
+        Activation::Relu6 => Ok((0.0, 6.0)),
+        Activation::Tanh => Err(KernelError::unsupported("a fused TANH")),
+        Activation::SignBit => Err(KernelError::unsupported("a fused SIGN_BIT")),
     }
 }
 

@@ -5,6 +5,7 @@ mod islands;
 mod masks;
 mod observing;
 mod random;
+mod running;
 mod scales;
 
 use super::*;
