@@ -28,6 +28,8 @@ mod merge_transposes;
 mod pattern;
 mod pipeline;
 mod polynomial;
+#[cfg(test)]
+mod random;
 mod remove_broadcast;
 mod remove_dead;
 mod remove_flatten;
