@@ -76,6 +76,10 @@ impl Layer {
         &self.node
     }
 
+    pub fn has_weights(&self) -> bool {
+        self.filter.is_some()
+    }
+
     pub fn data(&self) -> Option<ValueId> {
         self.node.input(self.roles.data)
     }
