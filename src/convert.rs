@@ -175,7 +175,9 @@ impl Converter {
         let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
         self.progress.stage("calibrate");
         self.progress.total(samples.len());
-        let statistics = quant::observe(graph, &runner, &Loaded(samples), &|| self.progress.advance())?;
+        let samples = Loaded(samples);
+        let statistics = quant::observe(graph, &runner, &samples, &|| self.progress.advance())
+            .map_err(|error| Error::observe(error, &samples.0))?;
         drop(runner);
         self.progress.stage("quantize");
         report.quantization = Some(quant::quantize_int8(graph, &statistics, quant::Int8Options::default())?);

@@ -33,6 +33,8 @@ pub enum SampleError {
     Missing { sample: String, input: String, found: Vec<String> },
     #[error("sample {sample}: array {array:?} is no input of the model; its inputs are {inputs:?}")]
     Unknown { sample: String, array: String, inputs: Vec<String> },
+    #[error("sample {sample}: {found} tensors for the model's {wanted} inputs")]
+    Count { sample: String, wanted: usize, found: usize },
     #[error("sample {sample}: input {input:?} takes {wanted}, but the array is {found}")]
     Type { sample: String, input: String, wanted: String, found: String },
 }
@@ -137,6 +139,10 @@ impl Samples {
         let name = self.name(i);
         match &self.source {
             Source::Memory(samples) => {
+                let (wanted, found) = (self.inputs.len(), samples[i].len());
+                if wanted != found {
+                    return Err(SampleError::Count { sample: name, wanted, found });
+                }
                 let pairs = self.inputs.iter().zip(&samples[i]);
                 pairs.map(|(input, tensor)| fitted(&name, input, tensor.clone())).collect()
             }

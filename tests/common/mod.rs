@@ -1,6 +1,9 @@
 //! What the tests share: where models are, how a file is run in LiteRT, what counts as equal.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod command;
+pub mod onnx;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -129,4 +132,26 @@ pub fn expected_failures(file: &str) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let entry = |line: &str| line.split_once(": ").map(|(name, reason)| (name.to_string(), reason.to_string()));
     text.lines().filter(|l| !l.starts_with('#')).filter_map(entry).collect()
+}
+
+/// Numbers that look random and are the same in every run.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// From `0..n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        // xorshift64*, from Vigna, "An experimental exploration of Marsaglia's xorshift generators".
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        ((self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % n as u64) as usize
+    }
+
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
 }
