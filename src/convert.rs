@@ -12,6 +12,7 @@ use crate::options::{Calibration, ChannelsLast, Options, Quantize};
 use crate::progress::{NoProgress, Progress};
 use crate::report::Report;
 use crate::samples::{InputSpec, Samples};
+use crate::tensor::Tensor;
 use crate::{layout, lower, onnx, passes, quant, tflite};
 
 /// A finished conversion.
@@ -134,7 +135,8 @@ impl Converter {
         let written = tflite::write(&model, &tflite::WriteOptions::default())?;
         drop(model);
         let bytes = written.into_bytes();
-        let read = tflite::read(bytes.clone()).map_err(|e| Error::Internal { stage: "read back", what: e.to_string() })?;
+        let read =
+            tflite::read(bytes.clone()).map_err(|e| Error::Internal { stage: "read back", what: e.to_string() })?;
         let found = verify(&read);
         if !found.is_empty() {
             return Err(Error::violations("read back", &found));
@@ -162,7 +164,7 @@ impl Converter {
         layout::channels_last(&mut graph, &channels_last(&self.options.channels_last))
             .map_err(|e| Error::Options(e.to_string()))?;
         if self.options.layout {
-            layout::optimize(&mut graph, evaluate).map_err(Error::infer("layout"))?;
+            layout::optimize(&mut graph).map_err(Error::infer("layout"))?;
         }
         run_passes(&mut graph, passes::AFTER_LAYOUT, report)?;
         Ok(graph)
@@ -170,15 +172,15 @@ impl Converter {
 
     fn quantize_int8(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
         let samples = self.samples(graph)?;
-        let first = samples.get(0)?;
-        let shapes: Vec<Vec<usize>> = first.iter().map(|t| t.shape().to_vec()).collect();
-        let runner = Runner::new(graph, &shapes).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
+        let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
         self.progress.stage("calibrate");
         self.progress.total(samples.len());
-        let statistics = quant::observe(graph, &runner, &samples, &|| self.progress.advance())?;
+        let samples = Loaded(samples);
+        let statistics = quant::observe(graph, &runner, &samples, &|| self.progress.advance())
+            .map_err(|error| Error::observe(error, &samples.0))?;
         drop(runner);
         self.progress.stage("quantize");
-        report.quantization = Some(quant::quantize_int8(graph, &statistics, &quant::Options::default())?);
+        report.quantization = Some(quant::quantize_int8(graph, &statistics, quant::Int8Options::default())?);
         Ok(())
     }
 
@@ -192,6 +194,19 @@ impl Converter {
             Some(Calibration::Tensors(tensors)) => Ok(Samples::from_tensors(tensors.clone(), inputs.collect())),
             None => Err(Error::Options("no calibration samples are given".into())),
         }
+    }
+}
+
+/// Samples from files, as calibration asks for them.
+struct Loaded(Samples);
+
+impl quant::Samples for Loaded {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn load(&self, index: usize) -> Result<Vec<Tensor>, String> {
+        self.0.get(index).map_err(|e| e.to_string())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::graph::{InferError, Violation};
 use crate::lower::Problem;
 use crate::onnx::ReadError;
 use crate::quant::{ObserveError, QuantError};
-use crate::samples::SampleError;
+use crate::samples::{SampleError, Samples};
 use crate::tflite::{SaveError, WriteError};
 
 /// Why a model was not converted.
@@ -21,8 +21,9 @@ pub enum Error {
     Unsupported(Problems),
     #[error(transparent)]
     Sample(#[from] SampleError),
-    #[error(transparent)]
-    Observe(#[from] ObserveError),
+    /// `sample` is the file of the sample that is meant, or its number, where it is one sample that is meant.
+    #[error("{error}{}", sample.as_ref().map(|s| format!(" (sample {s})")).unwrap_or_default())]
+    Observe { error: ObserveError, sample: Option<String> },
     #[error(transparent)]
     Quantize(#[from] QuantError),
     #[error(transparent)]
@@ -35,6 +36,12 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn observe(error: ObserveError, samples: &Samples) -> Error {
+        let named = matches!(error, ObserveError::Load { .. });
+        let sample = error.sample().filter(|&i| i < samples.len() && !named).map(|i| samples.name(i));
+        Error::Observe { error, sample }
+    }
+
     pub(crate) fn infer(stage: &'static str) -> impl Fn(InferError) -> Error {
         move |e| Error::Internal { stage, what: e.message }
     }
@@ -62,7 +69,12 @@ impl fmt::Display for Problems {
                 None => groups.push((problem, Vec::new())),
             }
         }
-        write!(f, "the model can't be converted, {} problem{}:", self.0.len(), if self.0.len() == 1 { "" } else { "s" })?;
+        write!(
+            f,
+            "the model can't be converted, {} problem{}:",
+            self.0.len(),
+            if self.0.len() == 1 { "" } else { "s" }
+        )?;
         for (first, more) in groups {
             write!(f, "\n  {first}")?;
             if !more.is_empty() {

@@ -75,13 +75,44 @@ impl fmt::Display for Report {
         writeln!(f, "constants   {} -> {}", ByType(&self.source_bytes), ByType(&self.bytes))?;
         writeln!(f, "file        {} -> {}", Bytes(self.source_file_bytes), Bytes(self.file_bytes))?;
         if let Some(quantization) = &self.quantization {
-            write!(f, "{quantization}")?;
+            write_quantization(f, quantization)?;
         }
         for note in &self.notes {
             writeln!(f, "note        {note}")?;
         }
         Ok(())
     }
+}
+
+/// What was quantized, and every node that was not, by reason.
+fn write_quantization(f: &mut fmt::Formatter<'_>, report: &QuantReport) -> fmt::Result {
+    writeln!(f, "int8        {} operators, {} float", report.int8, report.float.len())?;
+    let mut reasons: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for node in &report.float {
+        let name = node.origin.as_ref().map_or(&node.value, |o| &o.name);
+        let names = reasons.entry((node.op, &node.reason)).or_default();
+        if names.last() != Some(name) {
+            names.push(name.clone());
+        }
+    }
+    for ((op, reason), names) in reasons {
+        let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
+        let shown: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
+        writeln!(f, "  float     {op}: {reason} ({}{more})", shown.join(", "))?;
+    }
+    for cut in &report.cut {
+        let (seen, kept) = (cut.seen, cut.kept);
+        writeln!(f, "  cut       {}: [{}, {}] to [{}, {}]", cut.value, seen.min, seen.max, kept.min, kept.max)?;
+    }
+    for raised in &report.raised {
+        writeln!(
+            f,
+            "  raised    {}: coarser weights in {} channels for the bias to fit",
+            raised.value,
+            raised.channels.len()
+        )?;
+    }
+    Ok(())
 }
 
 /// A number of bytes for people.

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
     /// Fix the shape of a dynamic input
-    #[arg(long = "shape", value_name = "NAME=1,3,224,224")]
-    shapes: Vec<String>,
+    #[arg(long = "shape", value_name = "NAME=1,3,224,224", value_parser = parse_shape)]
+    shapes: Vec<(String, Vec<usize>)>,
     /// Give an input or output channels-last (NHWC) shape; `all` for every one
     #[arg(long, value_name = "NAME|all")]
     channels_last: Vec<String>,
@@ -52,7 +52,7 @@ enum Scheme {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let output = args.output.clone().unwrap_or_else(|| args.model.with_extension("tflite"));
-    if output == args.model {
+    if same_file(&output, &args.model) {
         bail!("the output would overwrite the model: name another with -o");
     }
     let options = options(args)?;
@@ -68,15 +68,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn options(args: &Args) -> Result<Options> {
+    if args.calibration.is_some() && matches!(args.quantize, Scheme::None) {
+        bail!("--calibration is for a quantized result: add --quantize int8");
+    }
     let mut options = Options { passes: !args.no_passes, layout: !args.no_layout, ..Options::default() };
     options.quantize = match args.quantize {
         Scheme::None => Quantize::None,
         Scheme::Int8 => Quantize::Int8,
     };
     options.calibration = args.calibration.clone().map(Calibration::Path);
-    for shape in &args.shapes {
-        let (name, dims) = parse_shape(shape)?;
-        options.shapes.insert(name, dims);
+    for (name, dims) in &args.shapes {
+        if options.shapes.insert(name.clone(), dims.clone()).is_some() {
+            bail!("--shape is given twice for {name:?}");
+        }
     }
     options.channels_last = match args.channels_last.as_slice() {
         [] => ChannelsLast::Keep,
@@ -86,10 +90,15 @@ fn options(args: &Args) -> Result<Options> {
     Ok(options)
 }
 
-/// `NAME=1,3,224,224`; the name may hold `=` itself.
-fn parse_shape(text: &str) -> Result<(String, Vec<usize>)> {
-    let (name, dims) = text.rsplit_once('=').with_context(|| format!("--shape {text:?}: expected NAME=1,3,224,224"))?;
-    let dims: Result<Vec<usize>, _> = dims.split(',').filter(|d| !d.is_empty()).map(|d| d.trim().parse()).collect();
-    let dims = dims.with_context(|| format!("--shape {text:?}: extents must be whole numbers"))?;
-    Ok((name.to_string(), dims))
+/// Whether both paths lead to one file, however they are written; a link counts as what it leads to.
+fn same_file(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// `NAME=1,3,224,224`; the name may hold `=` itself, and no extents at all make a scalar.
+fn parse_shape(text: &str) -> Result<(String, Vec<usize>), &'static str> {
+    let (name, dims) = text.rsplit_once('=').ok_or("expected NAME=1,3,224,224")?;
+    let extents = dims.split(',').filter(|_| !dims.is_empty());
+    let extents: Result<Vec<usize>, _> = extents.map(|d| d.trim().parse()).collect();
+    Ok((name.to_string(), extents.map_err(|_| "extents must be whole numbers, as in NAME=1,3,224,224")?))
 }

@@ -4,6 +4,7 @@
 
 mod convert;
 mod inspect;
+mod ops;
 mod progress;
 mod verify;
 
@@ -23,6 +24,7 @@ struct Cli {
 enum Command {
     Convert(convert::Args),
     Inspect(inspect::Args),
+    Ops(ops::Args),
     Verify(verify::Args),
 }
 
@@ -31,6 +33,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Ops(args) => ops::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
     match result {

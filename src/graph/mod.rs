@@ -33,7 +33,7 @@ pub struct ValueId(pub u32);
 pub struct OriginId(pub u32);
 
 /// Where a node came from: one node of the source model.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Origin {
     /// Name of the source node; of its first result where it has none.
     pub name: String,
@@ -236,6 +236,8 @@ pub struct Model {
     pub description: String,
     /// Named payloads, in file order.
     pub metadata: Vec<(String, bytes::Bytes)>,
+    /// A ZIP archive that follows the model in its file: labels, vocabularies. Empty where there is none.
+    pub attachments: bytes::Bytes,
 }
 
 impl Model {

@@ -2,7 +2,7 @@
 
 use super::conv::require_float32;
 use super::{Cx, Refusal, Results};
-use crate::graph::{Binary, Op, Precision, Unary, ValueId};
+use crate::graph::{Binary, Compare, Op, Precision, Unary, ValueId};
 use crate::tensor::DType;
 
 /// Lowers ONNX `LeakyRelu` to `LEAKY_RELU`.
@@ -23,19 +23,24 @@ pub(super) fn leaky_relu(cx: &mut Cx<'_>) -> Results {
 /// Lowers ONNX `PRelu` to `PRELU`.
 ///
 /// # Accepts
-/// float32; a slope of any shape that broadcasts to the operand.
+/// float32, int32 and int64; a slope of any shape that broadcasts to the operand.
 /// # Produces
-/// `PRELU`.
+/// `PRELU`; for integers `LESS`, `MUL`, `SELECT_V2`.
 pub(super) fn p_relu(cx: &mut Cx<'_>) -> Results {
     cx.ignore(&["consumed_inputs"]);
     let (x, mut slope) = (cx.input(0)?, cx.input(1)?);
-    require_float32(cx, x)?;
     // Opset 6 and before: one slope for each channel, whatever the rank.
     if cx.opset() < 7 && cx.rank(slope) == 1 && cx.dim(slope, 0) != Some(1) {
         let mut dims = vec![-1i64];
         dims.extend(std::iter::repeat_n(1, cx.rank(x).saturating_sub(2)));
         slope = cx.b.reshape(slope, &dims)?;
     }
+    if matches!(cx.dtype(x), DType::I32 | DType::I64) {
+        let zero = cx.b.scalar_of(cx.dtype(x), 0.0)?;
+        let (is_negative, scaled) = (cx.b.compare(Compare::Less, x, zero)?, cx.b.mul(x, slope)?);
+        return Ok(vec![cx.b.select(is_negative, scaled, x)?]);
+    }
+    require_float32(cx, x)?;
     Ok(vec![cx.b.one(Op::Prelu, &[x, slope])?])
 }
 
@@ -82,7 +87,7 @@ pub(super) fn clip(cx: &mut Cx<'_>) -> Results {
     Ok(vec![y])
 }
 
-/// Lowers ONNX `HardSigmoid` to `MUL → ADD → RELU_0_TO_1` in pieces that every delegate has.
+/// Lowers ONNX `HardSigmoid` to a line between two bounds.
 ///
 /// # Accepts
 /// float32; any `alpha` and `beta`.
@@ -111,15 +116,7 @@ pub(super) fn elu(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     require_float32(cx, x)?;
     let alpha = cx.float_or("alpha", 1.0)?;
-    if alpha == 1.0 {
-        return Ok(vec![cx.b.unary(Unary::Elu, x)?]);
-    }
-    let (zero, alpha) = (cx.b.scalar(0f32), cx.b.scalar(alpha));
-    let negative = cx.b.binary(Binary::Minimum, zero, x)?;
-    let negative = cx.b.unary(Unary::Elu, negative)?;
-    let negative = cx.b.mul(negative, alpha)?;
-    let positive = cx.b.unary(Unary::Relu, x)?;
-    Ok(vec![cx.b.add(positive, negative)?])
+    Ok(vec![exponential_linear(cx, x, alpha, 1.0)?])
 }
 
 /// Lowers ONNX `Softplus` to `max(0, x) + log(1 + exp(-|x|))`, which overflows nowhere.
@@ -184,4 +181,120 @@ pub(super) fn swish(cx: &mut Cx<'_>) -> Results {
     };
     let gate = cx.b.unary(Unary::Logistic, scaled)?;
     Ok(vec![cx.b.mul(x, gate)?])
+}
+
+/// Lowers ONNX `Celu` to `RELU(x) + alpha * ELU(min(0, x) / alpha)`.
+///
+/// # Accepts
+/// float32; any `alpha` but 0.
+/// # Produces
+/// `RELU`, `MINIMUM → MUL → ELU → MUL`, `ADD`; `ELU` alone where `alpha` is 1.
+pub(super) fn celu(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let alpha = cx.float_or("alpha", 1.0)?;
+    if alpha == 0.0 {
+        return Err(Refusal::new("is 0", "export with another alpha").about("attribute alpha"));
+    }
+    Ok(vec![exponential_linear(cx, x, alpha, 1.0 / alpha)?])
+}
+
+/// Lowers ONNX `Selu` to `gamma * (RELU(x) + alpha * ELU(min(0, x)))`.
+///
+/// # Accepts
+/// float32; any `alpha` and `gamma`.
+/// # Produces
+/// `RELU`, `MINIMUM → ELU → MUL`, `ADD`, `MUL`.
+pub(super) fn selu(cx: &mut Cx<'_>) -> Results {
+    cx.ignore(&["consumed_inputs"]);
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    // Opset 1 had other defaults, in the last digits.
+    let old = cx.opset() < 6;
+    let alpha = cx.float_or("alpha", if old { 1.6732 } else { 1.673_263_2 })?;
+    let gamma = cx.float_or("gamma", if old { 1.0507 } else { 1.050_701 })?;
+    let y = exponential_linear(cx, x, alpha, 1.0)?;
+    let gamma = cx.b.scalar(gamma);
+    Ok(vec![cx.b.mul(y, gamma)?])
+}
+
+/// `max(0, x) + outer * (exp(inner * min(0, x)) - 1)`
+fn exponential_linear(cx: &mut Cx<'_>, x: ValueId, outer: f32, inner: f32) -> Result<ValueId, Refusal> {
+    if outer == 1.0 && inner == 1.0 {
+        return Ok(cx.b.unary(Unary::Elu, x)?);
+    }
+    let zero = cx.b.scalar(0f32);
+    let mut negative = cx.b.binary(Binary::Minimum, zero, x)?;
+    if inner != 1.0 {
+        let inner = cx.b.scalar(inner);
+        negative = cx.b.mul(negative, inner)?;
+    }
+    let outer = cx.b.scalar(outer);
+    let negative = cx.b.unary(Unary::Elu, negative)?;
+    let negative = cx.b.mul(negative, outer)?;
+    let positive = cx.b.unary(Unary::Relu, x)?;
+    Ok(cx.b.add(positive, negative)?)
+}
+
+/// Lowers ONNX `ThresholdedRelu` to a selection between the operand and zero.
+///
+/// # Accepts
+/// float32; any `alpha`.
+/// # Produces
+/// `GREATER → SELECT_V2`.
+pub(super) fn thresholded_relu(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let (alpha, zero) = (cx.float_or("alpha", 1.0)?, cx.b.scalar(0f32));
+    let alpha = cx.b.scalar(alpha);
+    let above = cx.b.compare(Compare::Greater, x, alpha)?;
+    Ok(vec![cx.b.select(above, x, zero)?])
+}
+
+/// Lowers ONNX `Mish` to the operand times `TANH` of its softplus.
+///
+/// # Accepts
+/// float32.
+/// # Produces
+/// The nodes of `Softplus`, `TANH`, `MUL`.
+pub(super) fn mish(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let y = emit_softplus(cx, x)?;
+    let y = cx.b.unary(Unary::Tanh, y)?;
+    Ok(vec![cx.b.mul(x, y)?])
+}
+
+/// Lowers ONNX `Softsign` to `x / (1 + |x|)`.
+///
+/// # Accepts
+/// float32.
+/// # Produces
+/// `ABS → ADD → DIV`.
+pub(super) fn softsign(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let one = cx.b.scalar(1f32);
+    let divisor = cx.b.unary(Unary::Abs, x)?;
+    let divisor = cx.b.add(divisor, one)?;
+    Ok(vec![cx.b.div(x, divisor)?])
+}
+
+/// Lowers ONNX `Shrink` to two selections: `x + bias` below `-lambd`, `x - bias` above `lambd`, zero between.
+///
+/// # Accepts
+/// float32; any `lambd` and `bias`.
+/// # Produces
+/// `LESS`, `GREATER`, `ADD`, `SUB`, `SELECT_V2 → SELECT_V2`.
+pub(super) fn shrink(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let (bias, lambda) = (cx.float_or("bias", 0.0)?, cx.float_or("lambd", 0.5)?);
+    let (bias, low, high) = (cx.b.scalar(bias), cx.b.scalar(-lambda), cx.b.scalar(lambda));
+    let zero = cx.b.scalar(0f32);
+    let is_below = cx.b.compare(Compare::Less, x, low)?;
+    let is_above = cx.b.compare(Compare::Greater, x, high)?;
+    let (below, above) = (cx.b.add(x, bias)?, cx.b.sub(x, bias)?);
+    let y = cx.b.select(is_above, above, zero)?;
+    Ok(vec![cx.b.select(is_below, below, y)?])
 }

@@ -1,14 +1,16 @@
 //! ONNX `BatchNormalization`.
 
 use super::{Cx, Refusal, Results};
+use crate::graph::{Precision, Unary, ValueId};
 use crate::tensor::{DType, Tensor};
 
 /// Lowers ONNX `BatchNormalization` to `MUL → ADD`.
 ///
 /// # Accepts
-/// Inference form, any rank from 2; constant scale, bias, mean and variance.
+/// Inference form, any rank from 2; scale, bias, mean and variance, constant or not.
 /// # Produces
-/// `MUL → ADD` with one constant per channel, folded into a convolution or matrix product beside it where there is one.
+/// `MUL → ADD` with one constant per channel, folded into a convolution or matrix product beside it where there is one. Parameters that
+/// are computed take `ADD → RSQRT → MUL` and `MUL → SUB` more, in float.
 /// # Refuses
 /// `training_mode = 1` and `spatial = 0`.
 pub(super) fn batch_normalization(cx: &mut Cx<'_>) -> Results {
@@ -23,6 +25,9 @@ pub(super) fn batch_normalization(cx: &mut Cx<'_>) -> Results {
     cx.ignore(&["momentum", "is_test"]);
     let x = cx.input(0)?;
     let epsilon = f64::from(cx.float_or("epsilon", 1e-5)?);
+    if (1..5).any(|i| cx.optional(i).is_some_and(|p| cx.constant(p).is_none())) {
+        return with_computed_parameters(cx, x, epsilon as f32);
+    }
     let parameter = |i, name| cx.constant_input(i, name).map(|t| t.to_f64s().unwrap_or_default());
     let (scale, bias) = (parameter(1, "scale")?, parameter(2, "B")?);
     let (mean, variance) = (parameter(3, "input_mean")?, parameter(4, "input_var")?);
@@ -42,6 +47,26 @@ pub(super) fn batch_normalization(cx: &mut Cx<'_>) -> Results {
         data.map(|data| cx.b.constant(data)).map_err(|_| wrong_type(dtype))
     };
     let (factor, offset) = (per_channel(factor)?, per_channel(offset)?);
+    let scaled = cx.b.mul(x, factor)?;
+    Ok(vec![cx.b.add(scaled, offset)?])
+}
+
+fn with_computed_parameters(cx: &mut Cx<'_>, x: ValueId, epsilon: f32) -> Results {
+    super::conv::require_float32(cx, x)?;
+    cx.b.set_precision(Precision::Float);
+    let mut dims = vec![-1i64];
+    dims.extend(std::iter::repeat_n(1, cx.rank(x).max(2) - 2));
+    let mut per_channel = |i| -> Result<ValueId, Refusal> {
+        let parameter = cx.input(i)?;
+        Ok(cx.b.reshape(parameter, &dims)?)
+    };
+    let (scale, bias, mean, variance) = (per_channel(1)?, per_channel(2)?, per_channel(3)?, per_channel(4)?);
+    let epsilon = cx.b.scalar(epsilon);
+    let variance = cx.b.add(variance, epsilon)?;
+    let inverse_deviation = cx.b.unary(Unary::Rsqrt, variance)?;
+    let factor = cx.b.mul(scale, inverse_deviation)?;
+    let shift = cx.b.mul(mean, factor)?;
+    let offset = cx.b.sub(bias, shift)?;
     let scaled = cx.b.mul(x, factor)?;
     Ok(vec![cx.b.add(scaled, offset)?])
 }

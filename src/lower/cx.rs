@@ -291,9 +291,11 @@ impl<'a> Cx<'a> {
         }
         let read = self.read.borrow();
         match self.node.attributes.keys().find(|name| !read.iter().any(|r| r == *name)) {
-            Some(name) => {
-                Err(Refusal::new("the attribute is not supported in this opset", "").about(format!("attribute {name}")))
-            }
+            Some(name) => Err(Refusal::new(
+                "the attribute is not supported in this opset",
+                "export the model again, with an opset that has it or without the attribute",
+            )
+            .about(format!("attribute {name}"))),
             None => Ok(()),
         }
     }

@@ -60,6 +60,7 @@ pub struct Lowered {
 /// # Errors
 /// Everything that stands in the way, not just the first.
 pub fn lower(mut model: onnx::Model, evaluate: &dyn Evaluate) -> Result<Lowered, Vec<Problem>> {
+    super::patterns::recognize(&mut model.graph);
     let mut graph = Graph::new(std::mem::take(&mut model.graph.name));
     let mut driver = Driver {
         model: &model.graph,
@@ -234,7 +235,11 @@ impl<'a> Driver<'a> {
                 self.problems.push(problem);
                 continue;
             }
-            // An output is a value of its own, with a name of its own.
+            // An input that goes out under its own name is one value; every other output is a value of its own, with its own name.
+            if self.graph.inputs.contains(&id) && self.graph.value(id).name == output.name {
+                self.graph.outputs.push(id);
+                continue;
+            }
             let own = if taken.insert(id) && self.graph.constant(id).is_none() {
                 Ok(id)
             } else {

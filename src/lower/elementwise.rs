@@ -1,7 +1,8 @@
 //! ONNX operators that are one TFLite operator, element by element.
 
+use super::conv::require_float32;
 use super::{Cx, Refusal, Results};
-use crate::graph::{Binary, Unary, ValueId};
+use crate::graph::{Binary, Compare, Unary, ValueId};
 use crate::tensor::DType;
 
 /// ONNX operators of one operand and their TFLite counterparts, which compute the same.
@@ -40,7 +41,8 @@ fn unary_takes(kind: Unary, dtype: DType) -> bool {
 /// float32 of any rank; integers where they can be computed in another type without loss.
 /// # Produces
 /// The operator of the same meaning; `RELU` is fused into the operator before it where that has a fused activation. Small integers are
-/// computed as int32, between casts; `Abs` of int64 is `MAXIMUM` of the operand and its negation.
+/// computed as int32, between casts; `Relu` and `Sign` of integers are `MAXIMUM` and `MINIMUM`, `Abs` of int64 is `MAXIMUM` of the
+/// operand and its negation.
 /// # Refuses
 /// Types that TFLite can't compute with.
 pub(super) fn unary(cx: &mut Cx<'_>) -> Results {
@@ -53,27 +55,31 @@ pub(super) fn unary(cx: &mut Cx<'_>) -> Results {
     if unary_takes(kind, dtype) {
         return Ok(vec![cx.b.unary(kind, x)?]);
     }
-    match (kind, dtype) {
+    let y = match (kind, dtype) {
         (Unary::Abs, DType::I64) => {
             let negated = cx.b.unary(Unary::Neg, x)?;
-            Ok(vec![cx.b.binary(Binary::Maximum, x, negated)?])
+            cx.b.binary(Binary::Maximum, x, negated)?
         }
-        (
-            Unary::Abs | Unary::Neg | Unary::Sign | Unary::Relu,
-            DType::I8 | DType::I16 | DType::U8 | DType::U16 | DType::I32,
-        ) => {
+        (Unary::Relu, DType::I8 | DType::U8 | DType::I16 | DType::I32 | DType::I64) => {
+            let zero = cx.b.scalar_of(dtype, 0.0)?;
+            cx.b.binary(Binary::Maximum, zero, x)?
+        }
+        (Unary::Sign, DType::I8 | DType::U8 | DType::I16 | DType::I64) => {
+            // The sign of an integer is what is left of it between -1 and 1.
+            let (low, high) = (if dtype == DType::U8 { 0.0 } else { -1.0 }, 1.0);
+            let (low, high) = (cx.b.scalar_of(dtype, low)?, cx.b.scalar_of(dtype, high)?);
+            let y = cx.b.binary(Binary::Minimum, high, x)?;
+            cx.b.binary(Binary::Maximum, low, y)?
+        }
+        (Unary::Abs, DType::I8 | DType::I16) => {
             let wide = cx.b.cast(x, DType::I32)?;
-            let y = match kind {
-                Unary::Relu => {
-                    let zero = cx.b.scalar(0i32);
-                    cx.b.binary(Binary::Maximum, wide, zero)?
-                }
-                _ => cx.b.unary(kind, wide)?,
-            };
-            Ok(vec![cx.b.cast(y, dtype)?])
+            let y = cx.b.unary(kind, wide)?;
+            cx.b.cast(y, dtype)?
         }
-        _ => Err(no_kernel(dtype)),
-    }
+        (Unary::Abs | Unary::Relu, DType::U8 | DType::U16 | DType::U32) => x,
+        _ => return Err(no_kernel(dtype)),
+    };
+    Ok(vec![y])
 }
 
 pub(super) fn no_kernel(dtype: DType) -> Refusal {
@@ -102,14 +108,26 @@ fn binary_takes(kind: Binary, dtype: DType) -> bool {
     }
 }
 
+/// Kernels abort the process where they have to broadcast more axes.
+const MAX_BROADCAST_RANK: usize = 8;
+
 /// `kind` on two operands of any type that can be computed without loss.
 pub(super) fn arithmetic(cx: &mut Cx<'_>, kind: Binary, a: ValueId, b: ValueId) -> Result<ValueId, Refusal> {
     let dtype = cx.dtype(a);
-    if binary_takes(kind, dtype) {
+    let (shape, other) = (cx.shape(a), cx.shape(b));
+    if shape != other && shape.rank().max(other.rank()) > MAX_BROADCAST_RANK {
+        return Err(Refusal::new(format!("{shape} and {other} are broadcast together"), "use 8 axes at most"));
+    }
+    // Constants are computed at once, in whatever type they are.
+    let folds = cx.constant(a).is_some() && cx.constant(b).is_some();
+    if binary_takes(kind, dtype) || folds {
         return Ok(cx.b.binary(kind, a, b)?);
     }
-    // Narrow integers wrap around when they are cast back, as ONNX has them do.
-    if matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16) {
+    if (kind, dtype) == (Binary::Div, DType::I64) && !(cx.is_narrow(a) && cx.is_narrow(b)) {
+        cx.note("int64 is divided as int32: operands past 32 bits wrap around");
+    }
+    // Narrow integers wrap around when they are cast back, as ONNX has them do. Of int64, what is computed from extents is narrow.
+    if matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::I64) {
         let (a, b) = (cx.b.cast(a, DType::I32)?, cx.b.cast(b, DType::I32)?);
         let y = cx.b.binary(kind, a, b)?;
         return Ok(cx.b.cast(y, dtype)?);
@@ -122,16 +140,15 @@ pub(super) fn arithmetic(cx: &mut Cx<'_>, kind: Binary, a: ValueId, b: ValueId) 
 /// # Accepts
 /// float32 and integers, with broadcasting; `broadcast` and `axis` of opset 6 and before.
 /// # Produces
-/// `ADD`, `SUB`, `MUL`, `DIV`; narrow integers are computed as int32, between casts.
+/// `ADD`, `SUB`, `MUL`, `DIV`; narrow integers are computed as int32, between casts, and so is `Div` of int64, with a note.
 /// # Refuses
-/// Types that TFLite can't compute with, such as `Div` of int64.
+/// Types that TFLite can't compute with.
 pub(super) fn binary(cx: &mut Cx<'_>) -> Results {
     let kind = binary_kind(cx)?;
     cx.ignore(&["consumed_inputs"]);
     let (a, mut b) = (cx.input(0)?, cx.input(1)?);
-    if cx.flag_or("broadcast", false)?
-        && let Some(axis) = cx.int("axis")?
-    {
+    let axis = cx.int("axis")?;
+    if let (true, Some(axis)) = (cx.flag_or("broadcast", false)?, axis) {
         // The second operand lies along the axes of the first from `axis` on.
         let axis = cx.axis(axis, a)?;
         let mut dims = cx.fixed_shape(b)?;
@@ -151,23 +168,28 @@ fn binary_kind(cx: &Cx<'_>) -> Result<Binary, Refusal> {
 /// Lowers ONNX `Max`, `Min`, `Sum` and `Mean` to chains of their TFLite counterparts.
 ///
 /// # Accepts
-/// One operand or more, with broadcasting; float32 and integers.
+/// One operand or more, with broadcasting; float32 and integers. `Max` and `Min` of computed operands pass NaN from the last of them
+/// only, as the kernels do.
 /// # Produces
-/// A chain of `MAXIMUM`, `MINIMUM` or `ADD`; `Mean` is multiplied by one over the number of operands.
+/// A chain of `MAXIMUM`, `MINIMUM` or `ADD`, constants first; `Mean` is multiplied by one over the number of operands.
 /// # Refuses
 /// Types that TFLite can't compute with.
 pub(super) fn variadic(cx: &mut Cx<'_>) -> Results {
     let kind = binary_kind(cx)?;
     cx.ignore(&["consumed_inputs"]);
-    let operands = cx.all_inputs()?;
+    let mut operands = cx.all_inputs()?;
+    if matches!(kind, Binary::Maximum | Binary::Minimum) {
+        // The kernels drop NaN of the first operand and keep that of the second.
+        operands.sort_by_key(|&x| cx.constant(x).is_none());
+    }
     let (&first, rest) = operands.split_first().ok_or_else(|| Refusal::new("there are no operands", ""))?;
     let mut y = first;
     for &operand in rest {
         y = arithmetic(cx, kind, y, operand)?;
     }
     if cx.op() == "Mean" && operands.len() > 1 {
-        let count = cx.b.scalar_of(cx.b.graph.dtype(y), operands.len() as f64)?;
-        y = cx.b.div(y, count)?;
+        let share = cx.b.scalar_of(cx.dtype(y), 1.0 / operands.len() as f64)?;
+        y = cx.b.mul(y, share)?;
     }
     Ok(vec![y])
 }
@@ -181,36 +203,84 @@ pub(super) fn variadic(cx: &mut Cx<'_>) -> Results {
 pub(super) fn reciprocal(cx: &mut Cx<'_>) -> Results {
     cx.ignore(&["consumed_inputs"]);
     let x = cx.input(0)?;
-    let one = cx.b.scalar_of(cx.dtype(x), 1.0)?;
+    require_float32(cx, x)?;
+    let one = cx.b.scalar(1f32);
     Ok(vec![cx.b.div(one, x)?])
 }
 
 /// Lowers ONNX `Pow` to `POW`, or to what a constant exponent makes of it.
 ///
 /// # Accepts
-/// float32 and int32 bases; exponents of any type of number.
+/// float32 and integer bases; exponents of any type of number. The kernel stops where an integer base meets a negative integer exponent.
 /// # Produces
-/// `SQUARE`, `SQRT`, `RSQRT` or `DIV` for the constant exponents 2, 1/2, -1/2 and -1; else `POW`.
+/// `SQUARE`, `SQRT`, `RSQRT` or `DIV` for the constant exponents 2, 1/2, -1/2 and -1; else `POW`. Integers are computed as int32, with a
+/// note for int64; a fractional exponent takes an integer base through float32.
 /// # Refuses
-/// Integer bases other than int32.
+/// Bases of other types.
 pub(super) fn pow(cx: &mut Cx<'_>) -> Results {
     let (x, exponent) = (cx.input(0)?, cx.input(1)?);
     let dtype = cx.dtype(x);
-    if !matches!(dtype, DType::F32 | DType::I32) {
-        return Err(no_kernel(dtype));
-    }
-    let same_shape = cx.rank(exponent) <= cx.rank(x);
-    if let (DType::F32, true, Some(constant)) = (dtype, same_shape, cx.b.graph.const_splat(exponent)) {
-        let is_scalar = cx.shape(exponent).elements() == Some(1);
-        let special = [(2.0, Unary::Square), (0.5, Unary::Sqrt), (-0.5, Unary::Rsqrt)];
-        if let (true, Some((_, kind))) = (is_scalar, special.iter().find(|(e, _)| *e == constant)) {
-            return Ok(vec![cx.b.unary(*kind, x)?]);
+    // An exponent of higher rank makes a result of higher rank.
+    let constant = cx.b.graph.const_splat(exponent);
+    let constant = constant.filter(|_| cx.shape(exponent).elements() == Some(1) && cx.rank(exponent) <= cx.rank(x));
+    match (dtype, constant) {
+        (DType::F32, Some(constant)) => {
+            let special = [(2.0, Unary::Square), (0.5, Unary::Sqrt), (-0.5, Unary::Rsqrt)];
+            if let Some((_, kind)) = special.iter().find(|(e, _)| *e == constant) {
+                return Ok(vec![cx.b.unary(*kind, x)?]);
+            }
+            if constant == -1.0 {
+                let one = cx.b.scalar(1f32);
+                return Ok(vec![cx.b.div(one, x)?]);
+            }
         }
-        if is_scalar && constant == -1.0 {
-            let one = cx.b.scalar(1f32);
-            return Ok(vec![cx.b.div(one, x)?]);
-        }
+        (DType::I64, Some(2.0)) => return Ok(vec![cx.b.mul(x, x)?]),
+        _ => {}
     }
-    let exponent = cx.b.cast(exponent, dtype)?;
-    Ok(vec![cx.b.binary(Binary::Pow, x, exponent)?])
+    let whole = constant.map_or(cx.dtype(exponent).is_int(), |e| e >= 0.0 && e.fract() == 0.0);
+    let through = match dtype {
+        DType::F32 => DType::F32,
+        DType::I32 | DType::I64 | DType::I8 | DType::U8 | DType::I16 | DType::U16 if whole => DType::I32,
+        DType::I32 | DType::I64 | DType::I8 | DType::U8 | DType::I16 | DType::U16 => DType::F32,
+        _ => return Err(no_kernel(dtype)),
+    };
+    if dtype == DType::I64 {
+        cx.note(format!("int64 is raised to a power as {through}: larger numbers lose digits"));
+    }
+    let (x, exponent) = (cx.b.cast(x, through)?, cx.b.cast(exponent, through)?);
+    let y = cx.b.binary(Binary::Pow, x, exponent)?;
+    Ok(vec![cx.b.cast(y, dtype)?])
+}
+
+/// Lowers ONNX `IsNaN` to `NOT_EQUAL` of the operand with itself.
+///
+/// # Accepts
+/// float32.
+/// # Produces
+/// `NOT_EQUAL`.
+pub(super) fn is_nan(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    Ok(vec![cx.b.compare(Compare::NotEqual, x, x)?])
+}
+
+/// Lowers ONNX `IsInf` to `EQUAL` with infinity.
+///
+/// # Accepts
+/// float32; `detect_positive`, `detect_negative`. Arithmetic kernels make the largest number of an infinity before it gets here.
+/// # Produces
+/// `ABS? → EQUAL`.
+pub(super) fn is_inf(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let (positive, negative) = (cx.flag_or("detect_positive", true)?, cx.flag_or("detect_negative", true)?);
+    let (kind, x, bound) = match (positive, negative) {
+        (true, true) => (Compare::Equal, cx.b.unary(Unary::Abs, x)?, f32::INFINITY),
+        (true, false) => (Compare::Equal, x, f32::INFINITY),
+        (false, true) => (Compare::Equal, x, f32::NEG_INFINITY),
+        // Nothing is below that: false everywhere.
+        (false, false) => (Compare::Less, x, f32::NEG_INFINITY),
+    };
+    let bound = cx.b.scalar(bound);
+    Ok(vec![cx.b.compare(kind, x, bound)?])
 }

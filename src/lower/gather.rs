@@ -129,48 +129,63 @@ impl Cx<'_> {
 /// Lowers ONNX `GatherElements` to `GATHER` on the flattened operand.
 ///
 /// # Accepts
-/// Constant and run-time indices, which may count from the end; extents must be known.
+/// Constant and run-time indices, which may count from the end; the first extent may be unknown.
 /// # Produces
-/// `RESHAPE → GATHER`; `MUL → ADD` that make flat positions of run-time indices.
+/// `RESHAPE → GATHER`; `MUL → ADD` that make flat positions of run-time indices, with a `RANGE` for a first axis of unknown extent.
 /// # Refuses
-/// Operands or indices with unknown extents.
+/// Operands or indices with other unknown extents.
 pub(super) fn gather_elements(cx: &mut Cx<'_>) -> Results {
     let axis = cx.int_or("axis", 0)?;
     let (x, indices) = (cx.input(0)?, cx.input(1)?);
     let axis = cx.axis(axis, x)?;
-    let (shape, taken) = (cx.fixed_shape(x)?, cx.fixed_shape(indices)?);
-    if shape.len() != taken.len() {
+    if cx.rank(x) != cx.rank(indices) {
         return Err(Refusal::new("operand and indices differ in rank", "check the model with onnx.checker"));
     }
-    let strides = strides(&shape);
-    // What the position of an index itself says of the place: all but the coordinate on `axis`.
+    let strides = strides(&extents_but_first(cx, x)?);
+    let taken = extents_but_first(cx, indices)?;
+    // Where in the flattened operand an index points by its own position: by all coordinates but the one on `axis`.
     let place = |coordinates: &[usize]| -> usize {
         coordinates.iter().zip(&strides).enumerate().map(|(a, (c, s))| if a == axis { 0 } else { c * s }).sum()
     };
     let places: Vec<i64> = grid(&taken).iter().map(|c| place(c) as i64).collect();
-    let flat = match cx.known_ints(indices) {
-        Some(ints) => {
-            let at = |(&i, place): (&i64, &i64)| {
-                from_start(i, shape[axis]).map(|i| i64::from(i) * strides[axis] as i64 + place)
-            };
-            let flat = ints.iter().zip(&places).map(at).collect::<Result<Vec<i64>, _>>()?;
-            cx.b.constant(index_tensor(&taken, flat)?)
-        }
-        None => {
-            let extent = cx.extent_of(x, axis)?;
-            let indices = non_negative(cx, indices, extent)?;
-            let indices = cx.as_i32(indices)?;
-            let stride = cx.b.scalar_of(DType::I32, strides[axis] as f64)?;
-            let scaled = cx.b.mul(indices, stride)?;
-            let places = cx.b.constant(index_tensor(&taken, places)?);
-            cx.b.add(scaled, places)?
-        }
-    };
+    let mut places = cx.b.constant(index_tensor(&taken, places)?);
+    if axis != 0 && cx.dim(indices, 0).is_none() {
+        let rows = row_starts(cx, indices, strides[0])?;
+        places = cx.b.add(places, rows)?;
+    }
+    if let (Some(extent), Some(ints)) = (cx.dim(x, axis), cx.known_ints(indices)) {
+        ints.iter().try_for_each(|&i| from_start(i, extent).map(drop))?;
+    }
+    let extent = cx.extent_of(x, axis)?;
+    let from_start = non_negative(cx, indices, extent)?;
+    let from_start = cx.as_i32(from_start)?;
+    let stride = cx.b.scalar_of(DType::I32, strides[axis] as f64)?;
+    let scaled = cx.b.mul(from_start, stride)?;
+    let flat = cx.b.add(scaled, places)?;
     let dtype = cx.dtype(x);
     let x = cx.in_kernel_type(x, KERNEL)?;
     let flattened = cx.b.reshape(x, &[-1])?;
     let gathered = cx.b.gather(flattened, flat, 0)?;
     Ok(vec![cx.b.cast(gathered, dtype)?])
+}
+
+/// All extents of `x`, of which the first stands as 1 where it is not known.
+fn extents_but_first(cx: &Cx<'_>, x: ValueId) -> Result<Vec<usize>, Refusal> {
+    let dims = cx.shape(x).dims().iter().enumerate();
+    let known: Option<Vec<usize>> = dims.map(|(axis, d)| d.or((axis == 0).then_some(1))).collect();
+    known.map_or_else(|| cx.fixed_shape(x), Ok)
+}
+
+/// Where each row of `x` starts, `stride` apart, as a column that broadcasts along the other axes.
+fn row_starts(cx: &mut Cx<'_>, x: ValueId, stride: usize) -> Result<ValueId, Refusal> {
+    let (zero, one) = (cx.b.scalar(0i32), cx.b.scalar(1i32));
+    let count = cx.extent_of(x, 0)?;
+    let rows = cx.b.one(Op::Range, &[zero, count, one])?;
+    let stride = cx.b.scalar_of(DType::I32, stride as f64)?;
+    let starts = cx.b.mul(rows, stride)?;
+    let mut column = vec![1; cx.rank(x)];
+    column[0] = -1;
+    Ok(cx.b.reshape(starts, &column)?)
 }
 
 fn index_tensor(shape: &[usize], values: Vec<i64>) -> Result<Tensor, Refusal> {
@@ -207,7 +222,8 @@ fn grid(shape: &[usize]) -> Vec<Vec<usize>> {
 /// Indices of unknown depth; batch axes with indices of unknown extents.
 pub(super) fn gather_nd(cx: &mut Cx<'_>) -> Results {
     let batch = cx.int_or("batch_dims", 0)?;
-    let (x, indices) = (cx.input(0)?, cx.input(1)?);
+    let (x, given) = (cx.input(0)?, cx.input(1)?);
+    let indices = given;
     let (rank, indices_rank) = (cx.rank(x), cx.rank(indices));
     let Some(depth) = indices_rank.checked_sub(1).and_then(|last| cx.dim(indices, last)) else {
         return Err(Refusal::new(
@@ -221,14 +237,11 @@ pub(super) fn gather_nd(cx: &mut Cx<'_>) -> Results {
             .about("attribute batch_dims")
     })?;
     let extents: Vec<Option<i64>> = (batch..batch + depth).map(|axis| cx.dim(x, axis).map(|d| d as i64)).collect();
-    let extents = cx.vector_of(&extents, |cx, i| {
-        let extent = cx.extent_of(x, batch + i)?;
-        Ok(cx.b.reshape(extent, &[1])?)
-    })?;
+    let extents = cx.vector_of(&extents, |cx, i| cx.extent_vector(x, batch + i))?;
     let indices = non_negative(cx, indices, extents)?;
     let mut indices = cx.as_i32(indices)?;
     if batch > 0 {
-        let mut shape = cx.fixed_shape(indices)?;
+        let mut shape = cx.fixed_shape(given)?;
         shape.pop();
         let coordinates = grid(&shape).iter().flat_map(|c| c[..batch].iter().map(|&i| i as i64)).collect();
         shape.push(batch);

@@ -157,13 +157,15 @@ fn pad_merged(cx: &mut Cx<'_>, x: ValueId, added: &[Added], value: Option<ValueI
     let padded = emit(cx, collapsed, &pads)?;
     let grown = |axis: usize| {
         let (before, after) = amount(axis);
-        cx.dim(x, axis).map_or(-1, |d| (d + before + after) as i64)
+        cx.dim(x, axis).map(|d| (d + before + after) as i64)
     };
-    let dims: Vec<i64> = (0..rank).map(grown).collect();
-    if dims.iter().filter(|&&d| d < 0).count() > 1 {
-        cx.fixed_shape(x)?;
-    }
-    Ok(cx.b.reshape(padded, &dims)?)
+    let dims: Vec<Option<i64>> = (0..rank).map(grown).collect();
+    cx.reshape_to(padded, &dims, |cx, axis| {
+        let (before, after) = amount(axis);
+        let added = cx.b.ints(&[before + after])?;
+        let extent = cx.extent_vector(x, axis)?;
+        Ok(cx.b.add(extent, added)?)
+    })
 }
 
 /// `MIRROR_PAD`, which takes less than the extent on either side; reflection beyond that goes back and forth.

@@ -9,7 +9,7 @@ use crate::tensor::{DType, Tensor};
 /// Lowers ONNX `MaxPool` to `MAX_POOL_2D`.
 ///
 /// # Accepts
-/// One to three spatial axes; float32; any pads, strides, dilations, `ceil_mode`.
+/// One to three spatial axes; float32, int8, uint8; any pads, strides, dilations, `ceil_mode`.
 /// # Produces
 /// `PADV2? → MAX_POOL_2D`, channels last, padded with the lowest number. Three axes or dilation: the largest of strided slices, one
 /// for each element of the kernel.
@@ -42,7 +42,8 @@ enum Kind {
 
 fn pool(cx: &mut Cx<'_>, kind: Kind) -> Results {
     let x = cx.input(0)?;
-    if kind != Kind::Max || cx.dtype(x) != DType::I8 {
+    let compares = matches!(cx.dtype(x), DType::I8 | DType::U8);
+    if kind != Kind::Max || !compares {
         require_float32(cx, x)?;
     }
     let spatial = cx.rank(x).saturating_sub(2);
@@ -91,7 +92,11 @@ fn channels_last(
         pads.iter().zip(&end).map(|(&(before, after), &end)| (before, after + end)).collect();
     let padded = match kind {
         Kind::Max => {
-            let lowest = cx.b.scalar(f32::NEG_INFINITY);
+            let lowest = match cx.dtype(x) {
+                DType::I8 => cx.b.scalar(i8::MIN),
+                DType::U8 => cx.b.scalar(u8::MIN),
+                _ => cx.b.scalar(f32::NEG_INFINITY),
+            };
             cx.b.pad_with(x, &channels_last_pads(&all), lowest)?
         }
         Kind::Average { .. } => cx.b.pad(x, &channels_last_pads(&all))?,

@@ -1,4 +1,4 @@
-//! ONNX `Reduce*`, `ArgMax`, `ArgMin` and global pools.
+//! ONNX `Reduce*`, `CumSum`, `ArgMax`, `ArgMin` and global pools.
 
 use super::elementwise::no_kernel;
 use super::{Cx, Refusal, Results};
@@ -32,6 +32,11 @@ pub(super) fn reduce(cx: &mut Cx<'_>) -> Results {
             let x = cx.b.unary(Unary::Abs, x)?;
             emit(cx, Reduce::Sum, x, axes, keep_dims)?
         }
+        ("ReduceL1", DType::I64) => {
+            let negated = cx.b.unary(Unary::Neg, x)?;
+            let x = cx.b.binary(Binary::Maximum, x, negated)?;
+            emit(cx, Reduce::Sum, x, axes, keep_dims)?
+        }
         ("ReduceSumSquare", DType::F32 | DType::I32 | DType::I64) => {
             let x = square(cx, x)?;
             emit(cx, Reduce::Sum, x, axes, keep_dims)?
@@ -45,6 +50,7 @@ pub(super) fn reduce(cx: &mut Cx<'_>) -> Results {
             y
         }
         ("ReduceLogSum", DType::F32) => {
+            cx.b.set_precision(Precision::Float);
             let y = emit(cx, Reduce::Sum, x, axes, keep_dims)?;
             cx.b.unary(Unary::Log, y)?
         }
@@ -131,21 +137,90 @@ fn log_sum_exp(cx: &mut Cx<'_>, x: ValueId, axes: Axes, keep_dims: bool) -> Resu
     Ok(y)
 }
 
-/// Lowers ONNX `GlobalAveragePool` and `GlobalMaxPool` to `MEAN` and `REDUCE_MAX` over the spatial axes.
+/// Lowers ONNX `GlobalAveragePool`, `GlobalMaxPool` and `GlobalLpPool` to reductions over the spatial axes.
 ///
 /// # Accepts
-/// float32 of rank 3 and more.
+/// float32 of rank 3 and more; any positive `p`.
 /// # Produces
-/// `MEAN` or `REDUCE_MAX`.
+/// `MEAN`, `REDUCE_MAX`, or for `GlobalLpPool` `SQUARE → SUM → SQRT` (`p = 2`), `ABS → SUM` (`p = 1`), `ABS → POW → SUM → POW`.
 pub(super) fn global_pool(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     super::conv::require_float32(cx, x)?;
     let axes: Vec<usize> = (2..cx.rank(x)).collect();
-    if axes.is_empty() {
-        return Ok(vec![x]);
+    Ok(vec![match cx.op() {
+        "GlobalLpPool" => {
+            let p = cx.int_or("p", 2)?;
+            p_norm(cx, x, &axes, p)?
+        }
+        _ if axes.is_empty() => x,
+        "GlobalMaxPool" => cx.b.reduce(Reduce::Max, x, &axes, true)?,
+        _ => cx.b.reduce(Reduce::Mean, x, &axes, true)?,
+    }])
+}
+
+/// `(Σ |x|^p)^(1/p)` over `axes`, which are kept; stays float.
+pub(super) fn p_norm(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], p: i64) -> Result<ValueId, Refusal> {
+    if p < 1 {
+        return Err(Refusal::new(format!("is {p}"), "use a positive p").about("attribute p"));
     }
-    let kind = if cx.op() == "GlobalMaxPool" { Reduce::Max } else { Reduce::Mean };
-    Ok(vec![cx.b.reduce(kind, x, &axes, true)?])
+    let before = cx.b.set_precision(Precision::Float);
+    let y = match p {
+        1 => {
+            let magnitude = cx.b.unary(Unary::Abs, x)?;
+            cx.b.reduce(Reduce::Sum, magnitude, axes, true)?
+        }
+        2 => {
+            let square = cx.b.unary(Unary::Square, x)?;
+            let sum = cx.b.reduce(Reduce::Sum, square, axes, true)?;
+            cx.b.unary(Unary::Sqrt, sum)?
+        }
+        _ => {
+            let (power, root) = (cx.b.scalar(p as f32), cx.b.scalar(1.0 / p as f32));
+            let magnitude = cx.b.unary(Unary::Abs, x)?;
+            let powers = cx.b.binary(Binary::Pow, magnitude, power)?;
+            let sum = cx.b.reduce(Reduce::Sum, powers, axes, true)?;
+            cx.b.binary(Binary::Pow, sum, root)?
+        }
+    };
+    cx.b.set_precision(before);
+    Ok(y)
+}
+
+/// Lowers ONNX `CumSum` to `CUMSUM`.
+///
+/// # Accepts
+/// float32 and integers up to 64 bits; `exclusive`, `reverse`; an axis that is constant or not.
+/// # Produces
+/// `CUMSUM`; narrow integers are summed as int32, between casts.
+/// # Refuses
+/// Scalars.
+pub(super) fn cum_sum(cx: &mut Cx<'_>) -> Results {
+    let (x, axis) = (cx.input(0)?, cx.input(1)?);
+    let op = Op::Cumsum { exclusive: cx.flag_or("exclusive", false)?, reverse: cx.flag_or("reverse", false)? };
+    if cx.rank(x) == 0 {
+        return Err(Refusal::new("a scalar has no axis", "check the model with onnx.checker"));
+    }
+    let dtype = cx.dtype(x);
+    let wide = match dtype {
+        DType::F32 | DType::I32 | DType::I64 => dtype,
+        DType::I8 | DType::U8 | DType::I16 | DType::U16 => DType::I32,
+        DType::U32 => DType::I64,
+        _ => return Err(no_kernel(dtype)),
+    };
+    let axis = match cx.const_ints(1, "axis") {
+        Ok(Some(axis)) => {
+            let axis = axis.first().copied().unwrap_or_default();
+            let axis = cx.axis(axis, x).map_err(|r| r.about("operand axis"))?;
+            cx.b.scalar(axis as i32)
+        }
+        _ => {
+            let axis = cx.as_i32(axis)?;
+            cx.b.reshape(axis, &[])?
+        }
+    };
+    let x = cx.b.cast(x, wide)?;
+    let y = cx.b.one(op, &[x, axis])?;
+    Ok(vec![cx.b.cast(y, dtype)?])
 }
 
 /// Lowers ONNX `ArgMax` and `ArgMin` to `ARG_MAX` and `ARG_MIN`.
@@ -153,9 +228,10 @@ pub(super) fn global_pool(cx: &mut Cx<'_>) -> Results {
 /// # Accepts
 /// Numbers; `keepdims`, `select_last_index`.
 /// # Produces
-/// `ARG_MAX` or `ARG_MIN` with int64 results, on the reversed operand where the last of equals is asked for.
+/// `ARG_MAX` or `ARG_MIN` with int64 results, on the reversed operand where the last of equals is asked for; int64 operands are compared
+/// as int32, with a note.
 /// # Refuses
-/// int64 operands, which no kernel compares.
+/// float64 and unsigned 32- and 64-bit operands, which no kernel compares.
 pub(super) fn arg_extremum(cx: &mut Cx<'_>) -> Results {
     let mut x = cx.input(0)?;
     let axis = cx.axis(cx.int_or("axis", 0)?, x)?;
@@ -165,6 +241,10 @@ pub(super) fn arg_extremum(cx: &mut Cx<'_>) -> Results {
         DType::F32 | DType::I8 | DType::U8 | DType::I32 => x,
         DType::I16 | DType::U16 => cx.b.cast(x, DType::I32)?,
         DType::F16 => cx.b.cast(x, DType::F32)?,
+        DType::I64 => {
+            cx.note("int64 is compared as int32: larger numbers wrap around");
+            cx.as_i32(x)?
+        }
         other => return Err(no_kernel(other)),
     };
     if last {

@@ -136,7 +136,11 @@ pub(super) fn squeeze(cx: &mut Cx<'_>) -> Results {
     let axes = match axes(cx)? {
         Some(axes) => axes.into_iter().map(|axis| cx.axis(axis, x)).collect::<Result<Vec<_>, _>>()?,
         None => {
-            let dims = cx.fixed_shape(x)?;
+            let dims = cx.shape(x).as_fixed().ok_or_else(|| {
+                let what =
+                    format!("which axes of {} have extent 1, so the rank of the result, is not known", cx.shape(x));
+                Refusal::new(what, "give Squeeze its axes, or pin the model's dynamic inputs with --shape NAME=..")
+            })?;
             (0..dims.len()).filter(|&axis| dims[axis] == 1).collect()
         }
     };
@@ -196,26 +200,41 @@ impl Cx<'_> {
             Part::Fixed(n) => Some(*n),
             Part::Axes(axes) => axes.clone().try_fold(1usize, |n, axis| n.checked_mul(shape.dim(axis)?)),
         };
-        let dims: Vec<Option<usize>> = parts.iter().map(known).collect();
+        let dims: Vec<Option<i64>> = parts.iter().map(|part| known(part).map(|n| n as i64)).collect();
+        self.reshape_to(x, &dims, |cx, i| {
+            let Part::Axes(axes) = &parts[i] else { return Err(Refusal::new("a fixed extent is known", "")) };
+            let extents = cx.b.one(Op::Shape { to: DType::I32 }, &[x])?;
+            let some = cx.b.slice(extents, &[axes.start as i64], &[axes.len() as i64])?;
+            Ok(if axes.len() == 1 { some } else { cx.b.reduce(Reduce::Prod, some, &[0], true)? })
+        })
+    }
+
+    /// `x` under a shape of which one extent may be unknown; where there are more, `unknown` computes each as a vector of one.
+    pub fn reshape_to(
+        &mut self,
+        x: ValueId,
+        dims: &[Option<i64>],
+        unknown: impl FnMut(&mut Self, usize) -> Result<ValueId, Refusal>,
+    ) -> Result<ValueId, Refusal> {
         if dims.iter().filter(|d| d.is_none()).count() <= 1 {
-            let dims: Vec<i64> = dims.iter().map(|d| d.map_or(-1, |d| d as i64)).collect();
+            let dims: Vec<i64> = dims.iter().map(|d| d.unwrap_or(-1)).collect();
             return Ok(self.b.reshape(x, &dims)?);
         }
-        let extents = self.b.one(Op::Shape { to: DType::I32 }, &[x])?;
-        let mut pieces = Vec::with_capacity(parts.len());
-        for (part, dim) in parts.iter().zip(&dims) {
-            pieces.push(match (part, dim) {
-                (Part::Fixed(n), _) | (_, Some(n)) => self.b.ints(&[*n])?,
-                (Part::Axes(axes), None) => {
-                    let some = self.b.slice(extents, &[axes.start as i64], &[axes.len() as i64])?;
-                    if axes.len() == 1 { some } else { self.b.reduce(Reduce::Prod, some, &[0], true)? }
-                }
-            });
-        }
-        let target = self.b.concat(&pieces, 0)?;
+        let target = self.vector_of(dims, unknown)?;
         let reshaped = self.b.one(Op::Reshape, &[x, target])?;
-        let dims: Vec<Number> = dims.iter().map(|d| d.map_or(Number::Unknown, |n| Number::Known(n as i64))).collect();
-        Ok(self.refine(reshaped, &dims))
+        let known: Vec<Number> = dims.iter().map(|d| d.map_or(Number::Unknown, Number::Known)).collect();
+        Ok(self.refine(reshaped, &known))
+    }
+
+    /// Extent of one axis as an `INT32` vector of one element; a constant where it is known.
+    pub fn extent_vector(&mut self, x: ValueId, axis: usize) -> Result<ValueId, Refusal> {
+        match self.dim(x, axis) {
+            Some(n) => Ok(self.b.ints(&[n])?),
+            None => {
+                let shape = self.b.one(Op::Shape { to: DType::I32 }, &[x])?;
+                Ok(self.b.slice(shape, &[axis as i64], &[1])?)
+            }
+        }
     }
 
     /// The extents of `x` as an `INT32` vector; a constant where they are known.

@@ -2,7 +2,7 @@
 
 use super::known::Number;
 use super::{Cx, Refusal, Results};
-use crate::graph::{Binary, Op, SliceMasks, ValueId};
+use crate::graph::{Binary, Compare, Op, SliceMasks, ValueId};
 use crate::tensor::DType;
 
 /// How one axis is sliced.
@@ -93,15 +93,21 @@ fn cut(extent: Number, entry: usize, start: Number, end: Number, step: i64) -> R
     if step == 1 && start == Number::Known(0) && reaches_end(end) {
         return Ok(Cut::Whole);
     }
-    let (start, end) = (start.known(), end.known());
+    // Counting down, the largest numbers also mean "as far as there is something" to ONNX Runtime.
+    let is_largest = |e: i64| e == i64::MAX || e == i64::from(i32::MAX);
+    let end = end.known().map(|e| if step < 0 && is_largest(e) { i64::MIN } else { e });
+    let start = start.known();
     let (Some(dim), Some(first), Some(last)) = (extent.known(), start, end) else {
         return Ok(Cut::Open { start, end, entry, step });
     };
     let from_end = |i: i64| if i < 0 { i.saturating_add(dim) } else { i };
-    let (low, high) = if step > 0 { (0, dim) } else { (-1, dim - 1) };
-    let (begin, end) = (from_end(first).clamp(low, high), from_end(last).clamp(low, high));
+    // Counting down, the first element may be as low as 0, and the bound that is not reached as low as -1.
+    let (begin, end) = match step > 0 {
+        true => (from_end(first).clamp(0, dim), from_end(last).clamp(0, dim)),
+        false => (from_end(first).clamp(0, (dim - 1).max(0)), from_end(last).clamp(-1, (dim - 1).max(-1))),
+    };
     let distance = if step > 0 { end - begin } else { begin - end };
-    let len = if distance <= 0 { 0 } else { (distance - 1) / step.saturating_abs() + 1 };
+    let len = if distance <= 0 || dim == 0 { 0 } else { (distance - 1) / step.saturating_abs() + 1 };
     Ok(match len {
         0 => Cut::Elements { begin: 0, len: 0, step: 1 },
         1 => Cut::Elements { begin, len: 1, step: 1 },
@@ -139,14 +145,28 @@ fn strided(cx: &mut Cx<'_>, x: ValueId, cuts: &[Cut]) -> Results {
         steps.push(narrow(step));
         entries.push(if let Cut::Open { entry, .. } = cut { *entry } else { 0 });
     }
-    let begin = bound_vector(cx, 1, &begins, &entries)?;
-    let end = bound_vector(cx, 2, &ends, &entries)?;
+    // Counting down from before the first element, ONNX begins at the first one, and `STRIDED_SLICE` finds nothing.
+    let may_be_before =
+        |axis: usize| matches!(cuts[axis], Cut::Open { start, step, .. } if step < 0 && start.is_none_or(|s| s < -1));
+    let corrected: Vec<usize> = (0..cuts.len()).filter(|&axis| may_be_before(axis)).collect();
+    for &axis in &corrected {
+        begins[axis] = None;
+    }
+    let begin = bound_vector(cx, x, 1, &begins, &entries, &corrected)?;
+    let end = bound_vector(cx, x, 2, &ends, &entries, &[])?;
     let steps = cx.b.ints(&steps)?;
     Ok(vec![cx.b.one(Op::StridedSlice(masks), &[x, begin, end, steps])?])
 }
 
-/// The bounds of all axes; those that are not known are taken from operand `i`.
-fn bound_vector(cx: &mut Cx<'_>, i: usize, known: &[Option<i64>], entries: &[usize]) -> Result<ValueId, Refusal> {
+/// The bounds of all axes; those that are not known are taken from operand `i`, and on some axes made 0 where they are lower.
+fn bound_vector(
+    cx: &mut Cx<'_>,
+    x: ValueId,
+    i: usize,
+    known: &[Option<i64>],
+    entries: &[usize],
+    corrected: &[usize],
+) -> Result<ValueId, Refusal> {
     if known.iter().all(Option::is_some) {
         return cx.vector_of(known, |cx, _| cx.input(i));
     }
@@ -159,7 +179,18 @@ fn bound_vector(cx: &mut Cx<'_>, i: usize, known: &[Option<i64>], entries: &[usi
         }
         operand = cx.as_i32(operand)?;
     }
-    cx.vector_of(known, |cx, axis| Ok(cx.b.slice(operand, &[entries[axis] as i64], &[1])?))
+    cx.vector_of(known, |cx, axis| {
+        let bound = cx.b.slice(operand, &[entries[axis] as i64], &[1])?;
+        if !corrected.contains(&axis) {
+            return Ok(bound);
+        }
+        let extent = cx.extent_of(x, axis)?;
+        let zero = cx.b.scalar(0i32);
+        let from_end = cx.b.add(bound, extent)?;
+        let from_end = cx.b.binary(Binary::Maximum, from_end, zero)?;
+        let counts_from_end = cx.b.compare(Compare::Less, bound, zero)?;
+        Ok(cx.b.select(counts_from_end, from_end, bound)?)
+    })
 }
 
 impl Cx<'_> {
@@ -195,5 +226,7 @@ mod tests {
         assert_eq!(elements(6, 4, 2, 1), [0i64; 0]);
         assert_eq!(elements(6, 0, 6, i64::MAX), [0]);
         assert_eq!(elements(6, 5, 0, i64::MIN), [5]);
+        assert_eq!(elements(6, -100, -100, -1), [0]);
+        assert_eq!(elements(0, -1, i64::MIN, -1), [0i64; 0]);
     }
 }

@@ -15,7 +15,7 @@ const KERNEL: &[DType] = &[DType::F32, DType::I8, DType::U8, DType::I16, DType::
 /// # Produces
 /// `SPLIT` for equal parts, `SPLIT_V` for others, a `SLICE` for each part of types without a kernel.
 /// # Refuses
-/// Parts of unequal size along an axis of unknown extent, where the sizes are not given.
+/// float64 and uint64 along an axis of unknown extent.
 pub(super) fn split(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     let axis = cx.int_or("axis", 0)?;
@@ -31,7 +31,11 @@ pub(super) fn split(cx: &mut Cx<'_>) -> Results {
         None => match cx.optional(1).filter(|_| cx.opset() >= 13) {
             Some(operand) => match cx.known_ints(operand) {
                 Some(sizes) => Some(sizes),
-                None => return at_run_time(cx, x, operand, axis, parts),
+                None => {
+                    let numbers = cx.numbers(operand).unwrap_or_default();
+                    let sizes = cx.as_i32(operand)?;
+                    return at_run_time(cx, x, sizes, &numbers, axis, parts);
+                }
             },
             None => None,
         },
@@ -42,10 +46,8 @@ pub(super) fn split(cx: &mut Cx<'_>) -> Results {
         (None, Some(total)) => Some(even_sizes(total, parts)),
         (None, None) if cx.opset() < 18 => None,
         (None, None) => {
-            return Err(Refusal::new(
-                format!("how axis {axis} of {} splits depends on its extent", cx.shape(x)),
-                "pin the model's dynamic inputs with --shape NAME=..",
-            ));
+            let sizes = even_sizes_at_run_time(cx, x, axis, parts)?;
+            return at_run_time(cx, x, sizes, &[], axis, parts);
         }
     };
     if let [_] = sizes.as_deref().unwrap_or_default() {
@@ -70,9 +72,20 @@ fn even_sizes(total: usize, parts: usize) -> Vec<i64> {
     (0..parts).map(|i| total.saturating_sub(i * size).min(size) as i64).collect()
 }
 
-fn at_run_time(cx: &mut Cx<'_>, x: ValueId, sizes: ValueId, axis: usize, parts: usize) -> Results {
-    let numbers = cx.numbers(sizes).unwrap_or_default();
-    let sizes = cx.as_i32(sizes)?;
+/// [`even_sizes`] of an extent that is only known at run time.
+fn even_sizes_at_run_time(cx: &mut Cx<'_>, x: ValueId, axis: usize, parts: usize) -> Result<ValueId, Refusal> {
+    let total = cx.extent_vector(x, axis)?;
+    let (round_up, count) = (cx.b.ints(&[parts.saturating_sub(1)])?, cx.b.ints(&[parts])?);
+    let rounded = cx.b.add(total, round_up)?;
+    let size = cx.b.div(rounded, count)?;
+    let others = cx.b.mul(size, round_up)?;
+    let last = cx.b.sub(total, others)?;
+    let mut sizes = vec![size; parts];
+    sizes[parts.saturating_sub(1)] = last;
+    Ok(cx.b.concat(&sizes, 0)?)
+}
+
+fn at_run_time(cx: &mut Cx<'_>, x: ValueId, sizes: ValueId, numbers: &[Number], axis: usize, parts: usize) -> Results {
     let dtype = cx.dtype(x);
     let x = cx.in_kernel_type(x, KERNEL)?;
     let axis_operand = cx.b.scalar(axis as i32);

@@ -41,13 +41,8 @@ pub(super) fn transpose(cx: &mut Cx<'_>) -> Results {
     let parts: Vec<Part> = sorted.iter().map(|&(start, end)| Part::Axes(start..end)).collect();
     let collapsed = cx.reshape_parts(x, &parts)?;
     let moved = cx.b.transpose(collapsed, &merged)?;
-    let target = perm.apply(&cx.extents(x));
-    let target: Vec<Option<i64>> = target.iter().map(|n| n.known()).collect();
-    if target.iter().filter(|n| n.is_none()).count() > 1 {
-        cx.fixed_shape(x)?;
-    }
-    let dims: Vec<i64> = target.iter().map(|n| n.unwrap_or(-1)).collect();
-    Ok(vec![cx.b.reshape(moved, &dims)?])
+    let target: Vec<Option<i64>> = perm.axes().iter().map(|&axis| cx.dim(x, axis).map(|d| d as i64)).collect();
+    Ok(vec![cx.reshape_to(moved, &target, |cx, i| cx.extent_vector(x, perm.axes()[i]))?])
 }
 
 /// Axes that follow one another before and after, as `start..end` of the operand, in the order of the result.

@@ -28,11 +28,11 @@ pub enum ReadError {
 /// # Errors
 /// Where the file can't be read or is not a sound ONNX model.
 pub fn read_file(path: &Path) -> Result<Model, ReadError> {
-    let io = |source| ReadError::Io { path: path.to_path_buf(), source };
-    if std::fs::metadata(path).map_err(io)?.len() == 0 {
+    let bytes = map_file(path).map_err(|source| ReadError::Io { path: path.to_path_buf(), source })?;
+    if bytes.is_empty() {
         return Err(ReadError::Invalid("the file is empty".into()));
     }
-    let proto = pb::ModelProto::decode(map_file(path).map_err(io)?)?;
+    let proto = pb::ModelProto::decode(bytes)?;
     let folder = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
     model(proto, ExternalData::new(folder.map(Path::to_path_buf)))
 }
@@ -83,9 +83,12 @@ fn graph(
             Err(what) => return Err(ReadError::Initializer { name, what }),
         };
     }
-    for sparse in proto.sparse_initializer {
-        let name = sparse.values.map(|v| v.name).unwrap_or_default();
-        graph.unreadable.insert(name, "is sparse, which is not supported: store it dense".into());
+    for mut sparse in proto.sparse_initializer {
+        let name = sparse.values.as_ref().map(|v| v.name.clone()).unwrap_or_default();
+        match tensor::decode_sparse(&mut sparse, external) {
+            Ok(data) => drop(graph.initializers.insert(name, data)),
+            Err(what) => drop(graph.unreadable.insert(name, what)),
+        }
     }
     graph.inputs = proto.input.into_iter().map(value_info).collect();
     graph.outputs = proto.output.into_iter().map(value_info).collect();
@@ -159,6 +162,13 @@ fn attribute(
             },
             None => Attribute::Other("an empty tensor".into()),
         },
+        Type::SparseTensor => match proto.sparse_tensor {
+            Some(mut t) => match tensor::decode_sparse(&mut t, external) {
+                Ok(data) => Attribute::Tensor(data),
+                Err(what) => Attribute::Other(format!("a sparse tensor that {what}")),
+            },
+            None => Attribute::Other("an empty tensor".into()),
+        },
         Type::Graph => match proto.g {
             Some(g) => Attribute::Graph(Box::new(graph(g, opsets, external)?)),
             None => Attribute::Other("an empty graph".into()),
@@ -178,7 +188,13 @@ fn check_names(graph: &Graph) -> Result<(), ReadError> {
     }
     let mut known: HashSet<&str> =
         graph.initializers.keys().chain(graph.unreadable.keys()).map(String::as_str).collect();
-    known.extend(graph.inputs.iter().map(|i| i.name.as_str()));
+    let mut inputs = HashSet::new();
+    for input in &graph.inputs {
+        if !inputs.insert(input.name.as_str()) {
+            return Err(ReadError::Invalid(format!("input {:?} is listed twice", input.name)));
+        }
+    }
+    known.extend(inputs);
     for node in &graph.nodes {
         for input in node.inputs.iter().filter(|i| !i.is_empty()) {
             if !known.contains(input.as_str()) {

@@ -12,10 +12,11 @@ use bytes::Bytes;
 /// # Errors
 /// Where it can't be opened or mapped.
 pub fn map_file(path: &Path) -> io::Result<Bytes> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
+    // Asked before it is opened: a pipe would keep us waiting.
+    if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
+    let file = File::open(path)?;
     // SAFETY: the map is private and read only. If another process changes or truncates the file meanwhile, its bytes change under
     // us; they are only ever read as plain bytes, for which every value is valid.
     #[allow(unsafe_code)]

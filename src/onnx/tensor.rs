@@ -56,6 +56,43 @@ pub fn decode(proto: &mut pb::TensorProto, external: &mut ExternalData) -> Resul
     Tensor::new(dtype, shape, data).map_err(|e| e.to_string())
 }
 
+/// Largest dense form of a sparse tensor that is made, in bytes: a few bytes of a file could ask for any number.
+const LARGEST_DENSE: usize = 1 << 30;
+
+/// The dense form of a sparse tensor.
+///
+/// # Errors
+/// A sentence that says what is wrong with the tensor.
+pub fn decode_sparse(proto: &mut pb::SparseTensorProto, external: &mut ExternalData) -> Result<Tensor, String> {
+    let values = decode(proto.values.as_mut().ok_or("has no values")?, external)?;
+    let indices = decode(proto.indices.as_mut().ok_or("has no indices")?, external)?;
+    let shape: Result<Vec<usize>, _> = proto.dims.iter().map(|&d| usize::try_from(d)).collect();
+    let shape = shape.map_err(|_| format!("has a negative extent in {:?}", proto.dims))?;
+    let width = values.dtype().bits() / 8;
+    let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let len = elements.and_then(|n| n.checked_mul(width)).filter(|&len| len <= LARGEST_DENSE && width > 0);
+    let (Some(elements), Some(len)) = (elements, len) else {
+        return Err(format!("has a dense form of {} {shape:?}, which is too large", values.dtype()));
+    };
+    // Positions in the flattened tensor, or one coordinate for each axis.
+    let coordinates = indices.to_i64s().map_err(|e| e.to_string())?;
+    let per_value = if indices.rank() == 2 { shape.len() } else { 1 };
+    if values.rank() != 1 || coordinates.len() != values.len() * per_value {
+        return Err(format!("has indices {:?} for values {:?}", indices.shape(), values.shape()));
+    }
+    let extents = if per_value == shape.len() { shape.as_slice() } else { &[elements] };
+    let mut dense = vec![0u8; len];
+    for (at, value) in coordinates.chunks_exact(per_value.max(1)).zip(values.bytes().chunks_exact(width)) {
+        let flat = at.iter().zip(extents).try_fold(0usize, |flat, (&i, &extent)| {
+            let i = usize::try_from(i).ok().filter(|&i| i < extent)?;
+            Some(flat * extent + i)
+        });
+        let flat = flat.ok_or_else(|| format!("has index {at:?} outside {shape:?}"))?;
+        dense[flat * width..(flat + 1) * width].copy_from_slice(value);
+    }
+    Tensor::new(values.dtype(), shape, dense.into()).map_err(|e| e.to_string())
+}
+
 fn external_data(proto: &pb::TensorProto, external: &mut ExternalData) -> Result<Bytes, String> {
     let entry = |key: &str| proto.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
     let location = entry("location").ok_or("is external, but names no location")?;

@@ -10,6 +10,8 @@ use super::precision::Decision;
 use super::propagate::Scales;
 use super::range::Params;
 use super::spec::{Role, Rule};
+use serde::Serialize;
+
 use crate::graph::{Graph, Node, Op, OriginId, Precision, Quant, Type, Value, ValueId};
 use crate::tensor::{DType, Tensor};
 
@@ -78,7 +80,7 @@ fn channels(graph: &Graph, node: &Node, rule: &Rule, scale: impl Fn(usize) -> f3
 }
 
 /// How many conversions were inserted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Conversions {
     /// `QUANTIZE` of float values.
     pub quantize: usize,

@@ -75,8 +75,9 @@ pub fn quantize_int8(
     if let Some(value) = statistics.disagreement(graph) {
         return Err(QuantError::OtherGraph { value: value.into() });
     }
-    prepare::prepare(graph);
-    let (plans, mut report) = solve(graph, statistics, options)?;
+    let mut statistics = statistics.clone();
+    prepare::prepare(graph, &mut statistics);
+    let (plans, mut report) = solve(graph, &statistics, options)?;
     let inserted = insert::insert(graph, plans);
     report.conversions = inserted.map_err(|(place, message)| QuantError::Constant { place, message })?;
     Ok(report)

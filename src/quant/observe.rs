@@ -84,6 +84,20 @@ pub enum ObserveError {
     },
 }
 
+impl ObserveError {
+    /// The number of the sample that is meant.
+    pub fn sample(&self) -> Option<usize> {
+        match self {
+            ObserveError::NoSamples => None,
+            ObserveError::Load { sample, .. }
+            | ObserveError::Count { sample, .. }
+            | ObserveError::Input { sample, .. }
+            | ObserveError::Run { sample, .. }
+            | ObserveError::NotFinite { sample, .. } => Some(*sample),
+        }
+    }
+}
+
 /// Runs `graph` on every sample, in parallel, and calls `progress` after each.
 ///
 /// # Errors

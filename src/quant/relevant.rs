@@ -13,8 +13,11 @@ use crate::tensor::DType;
 pub(super) struct Relevant<'a> {
     graph: &'a Graph,
     statistics: &'a Statistics,
-    /// What matters to the users of each value taken together; `None` where nobody uses it.
+    /// What matters to the users of each value taken together, given what calibration saw of their results.
     matters: Vec<Option<Range>>,
+    /// What would matter whatever calibration had seen. Constants are cut to this alone: a row of a table that no sample looked up
+    /// is a row all the same.
+    always: Vec<Option<Range>>,
 }
 
 /// Elements of a row that lie this far below the maximum get less than 1.2e-7 of its softmax: nothing, in `float32`.
@@ -22,17 +25,18 @@ const SOFTMAX_REACH: f32 = 16.0;
 
 impl<'a> Relevant<'a> {
     pub(super) fn new(graph: &'a Graph, statistics: &'a Statistics) -> Relevant<'a> {
-        let matters = vec![None; graph.values.len()];
-        let mut relevant = Relevant { graph, statistics, matters };
+        let nothing = || vec![None; graph.values.len()];
+        let mut relevant = Relevant { graph, statistics, matters: nothing(), always: nothing() };
         for &output in &graph.outputs {
             relevant.matters[output.0 as usize] = Some(Range::EVERYTHING);
+            relevant.always[output.0 as usize] = Some(Range::EVERYTHING);
         }
         for node in graph.nodes.iter().rev() {
             for (i, input) in node.inputs.iter().enumerate() {
                 let Some(id) = *input else { continue };
-                let through = relevant.through(node, i);
-                let matters = &mut relevant.matters[id.0 as usize];
-                *matters = Some(matters.map_or(through, |m| m.hull(through)));
+                let (through, always) = (relevant.through(node, i), relevant.always_through(node, i));
+                widen(&mut relevant.matters[id.0 as usize], through);
+                widen(&mut relevant.always[id.0 as usize], always);
             }
         }
         relevant
@@ -47,43 +51,46 @@ impl<'a> Relevant<'a> {
     /// Range that operand `i` of `node` needs, be it constant or computed.
     pub(super) fn operand(&self, node: &Node, i: usize) -> Option<Range> {
         let id = node.input(i)?;
-        let through = self.through(node, i);
         match self.graph.constant(id) {
             // Stand-ins for infinity count as far as they matter, and not at all where all of them would.
             Some(data) => {
-                let limited = data.to_f32s().ok()?.into_iter().map(|x| x.max(through.min).min(through.max));
+                let limits = self.always_through(node, i);
+                let limited = data.to_f32s().ok()?.into_iter().map(|x| x.max(limits.min).min(limits.max));
                 Range::of_moderate(&limited.collect::<Vec<_>>())
             }
-            None => Some(self.range(id)?.clamped_to(through)),
+            None => Some(self.range(id)?.clamped_to(self.through(node, i))),
         }
     }
 
-    /// Values that lost more than half of the range seen: name, what was seen, what is kept.
+    /// Values of which less than a tenth of the range seen is kept: which, what was seen, what is kept.
     pub(super) fn cut(&self) -> impl Iterator<Item = (ValueId, Range, Range)> {
         let ids = (0..self.graph.values.len()).map(|i| ValueId(i as u32));
         ids.filter_map(|id| {
             let (seen, kept) = (self.seen(id)?.with_zero(), self.range(id)?.with_zero());
             let width = |r: Range| f64::from(r.max) - f64::from(r.min);
-            (width(kept) < width(seen) / 2.0).then_some((id, seen, kept))
+            (width(kept) < width(seen) / 10.0).then_some((id, seen, kept))
         })
     }
 
-    fn seen(&self, id: ValueId) -> Option<Range> {
-        self.statistics.get(id)?.range
-    }
-
-    /// What `node` can tell apart about its operand `i`.
+    /// What `node` can tell apart about its operand `i`, its results being what was seen.
     pub(super) fn through(&self, node: &Node, i: usize) -> Range {
-        self.limits(node, i).unwrap_or(Range::EVERYTHING)
+        self.limits(node, i, |id| self.range(id)).unwrap_or(Range::EVERYTHING)
     }
 
-    fn limits(&self, node: &Node, i: usize) -> Option<Range> {
-        let result = || self.range(*node.outputs.first()?);
+    /// What `node` can tell apart about its operand `i`, whatever its results are.
+    fn always_through(&self, node: &Node, i: usize) -> Range {
+        let always = |id: ValueId| Some(self.always[id.0 as usize].unwrap_or(Range::EVERYTHING));
+        self.limits(node, i, always).unwrap_or(Range::EVERYTHING)
+    }
+
+    /// `needed` says what must be told apart of a result.
+    fn limits(&self, node: &Node, i: usize, needed: impl Fn(ValueId) -> Option<Range>) -> Option<Range> {
+        let result = || needed(*node.outputs.first()?);
         match sees(&node.op, i) {
             Sees::Everything => None,
             Sees::AsResult => {
                 let results = node.outputs.iter().filter(|id| self.graph.dtype(**id) == DType::F32);
-                let ranges: Option<Vec<Range>> = results.map(|&id| self.range(id)).collect();
+                let ranges: Option<Vec<Range>> = results.map(|&id| needed(id)).collect();
                 ranges?.into_iter().reduce(Range::hull)
             }
             Sees::Within(min, max) => Some(Range { min, max }),
@@ -106,6 +113,10 @@ impl<'a> Relevant<'a> {
         }
     }
 
+    fn seen(&self, id: ValueId) -> Option<Range> {
+        self.statistics.get(id)?.range
+    }
+
     /// All that a value is, infinities left out.
     fn whole(&self, id: ValueId) -> Option<Range> {
         match self.graph.constant(id) {
@@ -113,4 +124,8 @@ impl<'a> Relevant<'a> {
             None => self.seen(id),
         }
     }
+}
+
+fn widen(range: &mut Option<Range>, by: Range) {
+    *range = Some(range.map_or(by, |range| range.hull(by)));
 }

@@ -33,6 +33,8 @@ pub enum SampleError {
     Missing { sample: String, input: String, found: Vec<String> },
     #[error("sample {sample}: array {array:?} is no input of the model; its inputs are {inputs:?}")]
     Unknown { sample: String, array: String, inputs: Vec<String> },
+    #[error("sample {sample}: {found} tensors for the model's {wanted} inputs")]
+    Count { sample: String, wanted: usize, found: usize },
     #[error("sample {sample}: input {input:?} takes {wanted}, but the array is {found}")]
     Type { sample: String, input: String, wanted: String, found: String },
 }
@@ -62,16 +64,8 @@ impl Samples {
     /// Where nothing is found, or a stacked file does not fit the inputs.
     pub fn open(path: &Path, inputs: Vec<InputSpec>) -> Result<Samples, SampleError> {
         let fail = |what: String| SampleError::File { path: path.to_path_buf(), what };
-        if path.is_dir() {
-            let entries = std::fs::read_dir(path).map_err(|e| fail(e.to_string()))?;
-            let mut files: Vec<PathBuf> =
-                entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| kind(p).is_some()).collect();
-            // `sample_10` after `sample_9`: the order in which people number their files.
-            files.sort_by_cached_key(|p| natural_key(p));
-            if files.is_empty() {
-                return Err(SampleError::Empty { path: path.to_path_buf() });
-            }
-            return Ok(Samples { inputs, source: Source::Files(files) });
+        if path.is_dir() || pattern(path).is_some() {
+            return Ok(Samples { inputs, source: Source::Files(sample_files(path)?) });
         }
         let arrays = match kind(path) {
             Some(Kind::Npz) => read_npz(path).map_err(fail)?,
@@ -145,6 +139,10 @@ impl Samples {
         let name = self.name(i);
         match &self.source {
             Source::Memory(samples) => {
+                let (wanted, found) = (self.inputs.len(), samples[i].len());
+                if wanted != found {
+                    return Err(SampleError::Count { sample: name, wanted, found });
+                }
                 let pairs = self.inputs.iter().zip(&samples[i]);
                 pairs.map(|(input, tensor)| fitted(&name, input, tensor.clone())).collect()
             }

@@ -1,7 +1,7 @@
 //! Where the bytes of constants and metadata lie in a file.
 //!
 //! Inside the flatbuffer while it stays below 2 GB, which is as far as its offsets reach. Past that, constants follow the
-//! flatbuffer and `Buffer.offset` says where: runtimes before 2.17 and microcontrollers don't know of this.
+//! flatbuffer and `Buffer.offset` says where: old runtimes and microcontrollers don't know of this.
 
 use std::collections::HashMap;
 

@@ -8,18 +8,27 @@
 //! hold (origins, unused values). Operators that the graph doesn't model come back as [`Op::Opaque`](crate::graph::Op::Opaque)
 //! and are written again as they were.
 
+mod attachment;
 mod buffers;
 mod codes;
+mod inspect;
 mod metadata;
 mod normalize;
 mod read;
 mod read_options;
 mod runtimes;
+mod save;
+mod sparse;
 mod versions;
 mod write;
 mod write_options;
 
+pub use inspect::{
+    InspectedGraph, InspectedMetadata, InspectedOperator, InspectedQuantization, InspectedSignature, InspectedTensor,
+    Inspection, Role, inspect,
+};
 pub use metadata::Runtime;
 pub use normalize::normalized;
 pub use read::{ReadError, read};
+pub use save::{SaveError, save};
 pub use write::{WriteError, WriteOptions, Written, write};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use indexmap::IndexSet;
 
 use super::read_options::{self, Call};
-use super::{codes, metadata};
+use super::{attachment, codes, metadata, sparse};
 use crate::graph::{
     Dim, Graph, Model, Node, Op, Opaque, Port, Precision, Quant, Shape, Signature, Type, Value, ValueId,
 };
@@ -26,22 +26,23 @@ pub enum ReadError {
     Unsupported { place: String, what: String },
 }
 
-/// Reads a whole file. Constants stay slices of `bytes`.
+/// Reads a whole file. Constants stay slices of `bytes`, but for sparse ones, which become dense.
 ///
 /// What is read need not be valid: see [`verify`](crate::graph::verify).
 ///
 /// # Errors
-/// A file that is broken, that is newer than this program, or that has what a graph does not hold: sparse constants, data in
-/// other files, blocks of quantization over several axes.
-pub fn read(bytes: &Bytes) -> Result<Model, ReadError> {
-    if !schema::has_identifier(bytes) {
+/// A file that is broken, that is newer than this program, or that has what a graph does not hold: data in other files, blocks
+/// of quantization over several axes.
+pub fn read(bytes: Bytes) -> Result<Model, ReadError> {
+    if !schema::has_identifier(&bytes) {
         return Err(ReadError::NoIdentifier);
     }
-    let file = schema::Model::from_bytes(bytes)?;
+    let file = schema::Model::from_bytes(&bytes)?;
     if file.version != schema::MODEL_VERSION {
         return unsupported("the file", format!("has version {} of the format", file.version));
     }
-    let shared = Shared { bytes, buffers: buffers(&file, bytes)?, codes: file.operator_codes.unwrap_or_default() };
+    let shared =
+        Shared { bytes: &bytes, buffers: buffers(&file, &bytes)?, codes: file.operator_codes.unwrap_or_default() };
     let subgraphs = file.subgraphs.unwrap_or_default();
     if subgraphs.is_empty() {
         return broken("the file", "has no graph");
@@ -57,6 +58,7 @@ pub fn read(bytes: &Bytes) -> Result<Model, ReadError> {
         graphs,
         description: file.description.unwrap_or_default(),
         metadata: shared.metadata(file.metadata.unwrap_or_default())?,
+        attachments: attachment::find(&bytes).unwrap_or_default(),
     })
 }
 
@@ -144,6 +146,7 @@ impl Shared<'_> {
         let at = Subgraph { shared: self, place: format!("graph {index} {name:?}"), count: tensors.len() };
         let inputs = at.ids("an input", &subgraph.inputs.unwrap_or_default())?;
         let outputs = at.ids("an output", &subgraph.outputs.unwrap_or_default())?;
+        let sparse: Vec<bool> = tensors.iter().map(|tensor| tensor.sparsity.is_some()).collect();
         let mut computed = vec![false; tensors.len()];
         let results = operators.iter().flat_map(|operator| operator.outputs.iter().flatten());
         let results = results.filter_map(|&i| usize::try_from(i).ok()).chain(inputs.iter().map(|id| id.0 as usize));
@@ -157,7 +160,9 @@ impl Shared<'_> {
         let mut graph = Graph { name, values: values.collect::<Result<_, _>>()?, inputs, outputs, ..Graph::default() };
         for (i, operator) in operators.into_iter().enumerate() {
             let node = at.node(&mut graph, i, operator)?;
-            graph.nodes.push(node);
+            if !makes_dense(&mut graph, &node, &sparse) {
+                graph.nodes.push(node);
+            }
         }
         graph.origins = IndexSet::new();
         Ok(graph)
@@ -190,9 +195,6 @@ impl Subgraph<'_> {
         let Some(dtype) = codes::dtype(tensor.type_) else {
             return unsupported(place(), format!("is of type {}", tensor.type_));
         };
-        if tensor.sparsity.is_some() {
-            return unsupported(place(), "is sparse");
-        }
         if tensor.external_buffer != 0 {
             return unsupported(place(), "has its data in another file");
         }
@@ -207,7 +209,7 @@ impl Subgraph<'_> {
         };
         let data = match buffer {
             Some(bytes) if !bytes.is_empty() || (!computed && !tensor.is_variable && dims.contains(&0)) => {
-                Some(constant(dtype, &dims, bytes).or_else(|what| broken(place(), what))?)
+                Some(constant(dtype, &dims, bytes, tensor.sparsity.as_deref()).or_else(|what| broken(place(), what))?)
             }
             _ => None,
         };
@@ -336,15 +338,38 @@ fn known_op(
     if plain { read_options::decode(&call) } else { None }
 }
 
+/// Whether `node` turns a sparse constant into a dense one, as reading has done already. Its result is a constant then.
+fn makes_dense(graph: &mut Graph, node: &Node, sparse: &[bool]) -> bool {
+    let (Op::Opaque(opaque), [Some(from)], [to]) = (&node.op, &node.inputs[..], &node.outputs[..]) else {
+        return false;
+    };
+    let is_sparse = sparse.get(from.0 as usize).copied().unwrap_or(false);
+    let data = graph.constant(*from).filter(|_| is_sparse && opaque.code == BuiltinOperator::DENSIFY).cloned();
+    let Some(data) = data else { return false };
+    let to = graph.value_mut(*to);
+    (to.ty, to.data) = (Type::of(&data), Some(data));
+    true
+}
+
 /// The operand that a `RESHAPE` without one has its shape in options for: old files.
 fn shape_operand(graph: &mut Graph, options: &schema::BuiltinOptions) -> Option<ValueId> {
     let schema::BuiltinOptions::ReshapeOptions(options) = options else { return None };
     Some(graph.add_constant("new_shape", Tensor::vector(options.new_shape.clone()?)))
 }
 
-fn constant(dtype: DType, dims: &[i32], bytes: Bytes) -> Result<Tensor, String> {
+fn constant(
+    dtype: DType,
+    dims: &[i32],
+    bytes: Bytes,
+    sparsity: Option<&schema::SparsityParameters>,
+) -> Result<Tensor, String> {
     let shape: Result<Vec<usize>, _> = dims.iter().map(|&d| usize::try_from(d)).collect();
     let shape = shape.map_err(|_| format!("is a constant of shape {dims:?}"))?;
+    let bytes = match sparsity {
+        None => bytes,
+        Some(_) if dtype.bits() < 8 => return Err(format!("is sparse and of type {dtype}")),
+        Some(parameters) => sparse::densified(&shape, dtype.bits() / 8, parameters, &bytes)?,
+    };
     Tensor::new(dtype, shape, bytes).map_err(|e: TensorError| e.to_string())
 }
 

@@ -1,12 +1,15 @@
 //! What the tests share: where models are, how a file is run in LiteRT, what counts as equal.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod command;
+pub mod onnx;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use indexmap::IndexMap;
-use litesmith::runtime::{Input, Kernels, Library, Options, Session};
+use litesmith::runtime::{Input, Kernels, Library, Options, RuntimeError, Session};
 use litesmith::tensor::Tensor;
 use litesmith::verify::{dtype, element_type};
 
@@ -34,19 +37,45 @@ pub fn litert() -> Option<&'static Library> {
     library
 }
 
+/// Why a file was not run.
+#[derive(Debug)]
+pub enum LitertError {
+    /// The library's interface has no way to hand over tensors without elements or of shapes that depend on the data.
+    CannotShow,
+    Failed(String),
+}
+
+impl std::fmt::Display for LitertError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LitertError::CannotShow => f.write_str("the library's interface can't hand over its tensors"),
+            LitertError::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<RuntimeError> for LitertError {
+    fn from(e: RuntimeError) -> LitertError {
+        match e {
+            RuntimeError::Unsupported(_) => LitertError::CannotShow,
+            other => LitertError::Failed(other.to_string()),
+        }
+    }
+}
+
 /// Outputs by name of one run of a `.tflite` file.
 pub fn run_litert(
     library: &Library,
     file: &[u8],
     kernels: Kernels,
     inputs: &IndexMap<String, Tensor>,
-) -> Result<BTreeMap<String, Tensor>, String> {
+) -> Result<BTreeMap<String, Tensor>, LitertError> {
     let options = Options { threads: 1, kernels };
-    let mut session = Session::new(library, file.to_vec(), &options).map_err(|e| e.to_string())?;
+    let mut session = Session::new(library, file.to_vec(), &options)?;
     let wanted: Vec<String> = session.inputs().iter().map(|i| i.name.clone()).collect();
     let mut feed = Vec::new();
     for name in &wanted {
-        let tensor = inputs.get(name).ok_or_else(|| format!("no data for input {name:?}"))?;
+        let tensor = inputs.get(name).ok_or_else(|| LitertError::Failed(format!("no data for input {name:?}")))?;
         feed.push(Input {
             name,
             element_type: element_type(tensor.dtype()),
@@ -54,9 +83,10 @@ pub fn run_litert(
             bytes: tensor.bytes(),
         });
     }
-    let outputs = session.run(&feed).map_err(|e| e.to_string())?;
+    let outputs = session.run(&feed)?;
     let tensor = |o: litesmith::runtime::Output| {
-        let tensor = Tensor::new(dtype(o.element_type), o.dims, o.bytes.into()).map_err(|e| e.to_string())?;
+        let tensor = Tensor::new(dtype(o.element_type), o.dims, o.bytes.into());
+        let tensor = tensor.map_err(|e| LitertError::Failed(e.to_string()))?;
         Ok((o.name, tensor))
     };
     outputs.into_iter().map(tensor).collect()
@@ -102,4 +132,26 @@ pub fn expected_failures(file: &str) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let entry = |line: &str| line.split_once(": ").map(|(name, reason)| (name.to_string(), reason.to_string()));
     text.lines().filter(|l| !l.starts_with('#')).filter_map(entry).collect()
+}
+
+/// Numbers that look random and are the same in every run.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// From `0..n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        // xorshift64*, from Vigna, "An experimental exploration of Marsaglia's xorshift generators".
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        ((self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % n as u64) as usize
+    }
+
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
 }

@@ -21,11 +21,11 @@ impl Random {
 
 /// Does with the bytes all that one does with a file of unknown origin.
 fn handle(bytes: Vec<u8>) -> bool {
-    let Ok(model) = read(&Bytes::from(bytes)) else { return false };
+    let Ok(model) = read(bytes.into()) else { return false };
     verify(&model);
     if let Ok(written) = write(&model, &WriteOptions::default()) {
         let again = written.into_bytes();
-        read(&again).expect("what was written can be read");
+        read(again.clone()).expect("what was written can be read");
     }
     true
 }

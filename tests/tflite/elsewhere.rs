@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use litesmith::graph::{Op, verify};
 use litesmith::tflite::{ReadError, WriteOptions, normalized, read, write};
 
@@ -30,8 +31,8 @@ fn files_of_other_tools_are_written_as_they_were_read() {
     let rewritten = std::env::var("LITESMITH_TFLITE_REWRITTEN").ok();
     for (i, path) in paths.iter().enumerate() {
         let name = path.file_name().unwrap().to_string_lossy();
-        let bytes = std::fs::read(path).unwrap().into();
-        let model = match read(&bytes) {
+        let bytes = Bytes::from(std::fs::read(path).unwrap());
+        let model = match read(bytes.clone()) {
             Err(e @ ReadError::Unsupported { .. }) => {
                 println!("{name}: {e}");
                 continue;
@@ -43,7 +44,7 @@ fn files_of_other_tools_are_written_as_they_were_read() {
         let written = write(&model, &WriteOptions::default()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let (runtime, size) = (written.min_runtime, written.file_len());
         let again = written.into_bytes();
-        let back = read(&again).unwrap();
+        let back = read(again.clone()).unwrap();
         assert_eq!(back, normalized(&model).unwrap(), "{}", path.display());
         assert_eq!(write(&back, &WriteOptions::default()).unwrap().into_bytes(), again, "{}", path.display());
         println!(

@@ -4,9 +4,9 @@ use super::super::KernelError;
 use super::sweep::Sweep;
 use super::{checked_len, dims_of};
 use crate::graph::{Padding, Pool};
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
-/// `FLOAT32 [N,H,W,C]`; averages leave padding out.
+/// `FLOAT32 [N,H,W,C]`, for the maximum also narrow integers; averages leave padding out.
 pub(in crate::exec) fn pool(
     kind: Pool,
     x: &Tensor,
@@ -14,6 +14,11 @@ pub(in crate::exec) fn pool(
     stride: [usize; 2],
     filter: [usize; 2],
 ) -> Result<Tensor, KernelError> {
+    // Narrow integers are exact in float32, and the largest of them is one of them.
+    if kind == Pool::Max && matches!(x.dtype(), DType::I8 | DType::U8 | DType::I16) {
+        let widened = pool(kind, &x.cast(DType::F32)?, padding, stride, filter)?;
+        return Ok(widened.cast(x.dtype())?);
+    }
     let [n, h, w, c] = dims_of(x)?;
     let rows = Sweep::new(padding, h, filter[0], stride[0], 1)?;
     let columns = Sweep::new(padding, w, filter[1], stride[1], 1)?;

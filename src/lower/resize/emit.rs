@@ -70,10 +70,7 @@ fn on_plane(cx: &mut Cx<'_>, x: ValueId, axes: &[Axis], emit: Emit<'_>) -> Resul
     let first = plane_of(axes).unwrap_or(2);
     let extent = |axis: usize| axes.iter().find(|a| a.axis == axis).map(|a| a.output as i64);
     let sizes = [first, first + 1].map(|axis| extent(axis).or(cx.dim(x, axis).map(|d| d as i64)));
-    let size = cx.vector_of(&sizes, |cx, i| {
-        let extent = cx.extent_of(x, first + i)?;
-        Ok(cx.b.reshape(extent, &[1])?)
-    })?;
+    let size = cx.vector_of(&sizes, |cx, i| cx.extent_vector(x, first + i))?;
     if first == 1 {
         return emit(cx, x, size);
     }
@@ -123,15 +120,12 @@ fn bilinear_view(cx: &mut Cx<'_>, x: ValueId, op: &Op, first: Axis, second: Opti
     let plane = cx.reshape_parts(x, &view)?;
     let size = cx.b.ints(&[height.1, width.output])?;
     let resized = cx.b.one(op.clone(), &[plane, size])?;
-    let mut dims: Vec<i64> = cx.shape(x).dims().iter().map(|d| d.map_or(-1, |d| d as i64)).collect();
-    dims[width.axis] = width.output as i64;
+    let mut dims: Vec<Option<i64>> = cx.shape(x).dims().iter().map(|d| d.map(|d| d as i64)).collect();
+    dims[width.axis] = Some(width.output as i64);
     if second.is_some() {
-        dims[first.axis] = first.output as i64;
+        dims[first.axis] = Some(first.output as i64);
     }
-    if dims.iter().filter(|&&d| d < 0).count() > 1 {
-        cx.fixed_shape(x)?;
-    }
-    Ok(cx.b.reshape(resized, &dims)?)
+    cx.reshape_to(resized, &dims, |cx, axis| cx.extent_vector(x, axis))
 }
 
 /// Nearest elements, by `GATHER` along each axis.
@@ -224,6 +218,10 @@ pub(super) fn at_run_time(cx: &mut Cx<'_>, x: ValueId, method: &Method, axes: &[
     let nearest = method.mode == Mode::Nearest;
     let in_kernel = if nearest { NEAREST.contains(&cx.dtype(x)) } else { cx.dtype(x) == DType::F32 };
     let (Some(first), true) = (plane, cx.rank(x) == 4 && in_kernel) else {
+        let sizes_known = !matches!(target, Target::Sizes(_, sizes) if sizes.contains(&Number::Unknown));
+        if !sizes_known {
+            return Err(pin("must be a constant").about("operand sizes"));
+        }
         return Err(pin(format!("the elements to take from {} depend on its extents", cx.shape(x))));
     };
     let tried: Vec<Axis> =
@@ -296,8 +294,7 @@ fn extent_at_run_time(
             cx.slice_axis(sizes, 0, entry, 1)
         }
         (target, entry) => {
-            let extent = cx.extent_of(x, axis)?;
-            let extent = cx.b.reshape(extent, &[1])?;
+            let extent = cx.extent_vector(x, axis)?;
             let (Target::Scales(scales), Some(entry)) = (target, entry) else { return Ok(extent) };
             let float = cx.b.cast(extent, DType::F32)?;
             let scale = cx.b.scalar(scales[entry]);

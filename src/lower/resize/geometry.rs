@@ -120,8 +120,11 @@ impl Rounding {
 
     /// The element nearest to a place, before it is clamped to those that there are.
     fn round(self, source: f32, shrinks: bool) -> f32 {
+        // Places half-way but for rounding are half-way.
+        let is_tie = (source - source.floor() - 0.5).abs() < 1e-6;
         match self {
-            Rounding::PreferFloor if source == source.trunc() + 0.5 => source.floor(),
+            Rounding::PreferFloor if is_tie => source.floor(),
+            Rounding::PreferCeil if is_tie => source.ceil(),
             Rounding::PreferFloor | Rounding::PreferCeil => source.round(),
             Rounding::Floor => source.floor(),
             Rounding::Ceil => source.ceil(),

@@ -34,8 +34,7 @@ pub(super) fn resize(cx: &mut Cx<'_>) -> Results {
     };
     let roi = boxes(cx, &method, axes.len())?;
     let target = target(cx, axes.len())?;
-    let fixed = axes.iter().all(|&axis| cx.dim(x, axis).is_some());
-    let Some(asked) = asked(cx, x, &axes, &target, &roi).filter(|_| fixed) else {
+    let Some(asked) = asked(cx, x, &axes, &target, &roi) else {
         if policy != "stretch" {
             return Err(pin("the extents that keep the aspect ratio depend on those of the operand"));
         }
@@ -155,21 +154,23 @@ fn boxes(cx: &Cx<'_>, method: &Method, axes: usize) -> Result<Vec<(f32, f32)>, R
 }
 
 /// What is asked of each axis, where all extents are known.
-fn asked(cx: &Cx<'_>, x: ValueId, axes: &[usize], target: &Target, roi: &[(f32, f32)]) -> Option<Vec<Axis>> {
+fn asked(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], target: &Target, roi: &[(f32, f32)]) -> Option<Vec<Axis>> {
+    let extents = cx.extents(x);
     let one = |(entry, &axis): (usize, &usize)| {
+        let input = cx.dim(x, axis);
         let (output, scale) = match target {
-            Target::Scales(scales) if scales[entry] == 1.0 && roi[entry] == (0.0, 1.0) => return Some(None),
-            Target::Scales(scales) => {
-                let input = cx.dim(x, axis)?;
-                ((scales[entry] * input as f32) as usize, scales[entry])
-            }
+            Target::Scales(scales) => (input.map(|n| (scales[entry] * n as f32) as usize), scales[entry]),
+            Target::Sizes(_, sizes) if sizes[entry] == extents[axis] => (input, 1.0),
             Target::Sizes(_, sizes) => {
                 let output = usize::try_from(sizes[entry].known()?).ok()?;
-                let input = cx.dim(x, axis)?;
-                (output, output as f32 / input.max(1) as f32)
+                (Some(output), output as f32 / input?.max(1) as f32)
             }
         };
-        Some(Some(Axis { axis, input: cx.dim(x, axis)?, output, scale, roi: roi[entry] }))
+        // An axis that keeps its scale keeps its elements, whatever the coordinate mode would say.
+        if scale == 1.0 && roi[entry] == (0.0, 1.0) {
+            return Some(None);
+        }
+        Some(Some(Axis { axis, input: input?, output: output?, scale, roi: roi[entry] }))
     };
     let asked: Option<Vec<Option<Axis>>> = axes.iter().enumerate().map(one).collect();
     Some(asked?.into_iter().flatten().collect())

@@ -190,8 +190,9 @@ fn unary(build: &Build<'_>, kind: Unary) -> Result<Rule, &'static str> {
         Unary::Tanh => build.fixed(Params::new(1.0 / 128.0, 0)),
         Unary::Exp => build.free(Light, &[0]).loses(SPREAD),
         Unary::Log | Unary::Sqrt | Unary::Rsqrt => build.free(Light, &[0]).loses(COARSE),
-        // The kernels for 8 bits negate the stored integer; `prepare` writes both as a multiplication.
-        Unary::Neg | Unary::Square => return Err(NO_KERNEL),
+        // `prepare` writes both as a multiplication.
+        Unary::Neg => return Err("its int8 kernel negates the stored integer, whatever the zero point"),
+        Unary::Square => return Err(NO_KERNEL),
         Unary::Ceil
         | Unary::Cos
         | Unary::Floor
@@ -207,6 +208,10 @@ fn binary(build: &Build<'_>, kind: Binary) -> Result<Rule, &'static str> {
     use Effort::Light;
     Ok(match kind {
         Binary::Add | Binary::Sub => build.free(Light, &[0, 1]).bound(Bound::Operand),
+        // A square: what is a tenth of the largest number is a hundredth of its square, two or three steps of 8 bits.
+        Binary::Mul if build.node.input(0) == build.node.input(1) => {
+            build.free(Light, &[0, 1]).bound(Bound::Product(0, 1)).loses(SPREAD)
+        }
         Binary::Mul => build.free(Light, &[0, 1]).bound(Bound::Product(0, 1)),
         Binary::Maximum | Binary::Minimum => build.shared(Light, &[0, 1]),
         Binary::SquaredDifference => build.free(Light, &[0, 1]).loses(SPREAD),
@@ -223,7 +228,9 @@ fn binary(build: &Build<'_>, kind: Binary) -> Result<Rule, &'static str> {
 fn reduce(build: &Build<'_>, kind: Reduce) -> Result<Rule, &'static str> {
     use Effort::Light;
     Ok(match kind {
-        Reduce::Sum | Reduce::Mean => build.free(Light, &[0]).bound(Bound::Operand),
+        Reduce::Mean => build.free(Light, &[0]).bound(Bound::Operand),
+        // `prepare` writes it as a mean, which saturates.
+        Reduce::Sum => return Err("sums too large for the scale wrap around in the reference kernels"),
         Reduce::Max | Reduce::Min => build.shared(Light, &[0]),
         Reduce::Prod => build.free(Light, &[0]).loses(SPREAD),
         Reduce::Any | Reduce::All => return Err(NO_KERNEL),
