@@ -40,6 +40,9 @@ enum Target {
     New { name: String, quant: Option<Quant> },
 }
 
+/// Operands under one shape, and that shape.
+type Laid = (Vec<Option<ValueId>>, Vec<Dim>);
+
 impl<'a> Store<'a> {
     pub(super) fn new(graph: &'a mut Graph, views: &'a Views, nodes: &[Node]) -> Store<'a> {
         let mut sources = vec![None; graph.values.len()];
@@ -283,11 +286,7 @@ impl<'a> Store<'a> {
 
     /// The operands of an operator that works element by element, under the one shape that they have already; `None` where there
     /// is no such shape.
-    pub(super) fn as_they_lie(
-        &mut self,
-        node: &Node,
-        arranged: &Arrangement,
-    ) -> Result<Option<(Vec<Option<ValueId>>, Vec<Dim>)>, InferError> {
+    pub(super) fn as_they_lie(&mut self, node: &Node, arranged: &Arrangement) -> Result<Option<Laid>, InferError> {
         let Some(Some(result)) = arranged.results.first() else { return Ok(None) };
         let mut operands = Vec::with_capacity(node.inputs.len());
         for (input, placed) in node.inputs.iter().zip(&arranged.operands) {
