@@ -6,7 +6,8 @@ use super::KernelError;
 use super::dense::{self, Prepared};
 use super::operand::{Operand, Operands};
 use super::reference::resize::Coordinates;
-use super::reference::{blocks, elementwise, index, movement, normalize, pool, quantize, reduce, resize, widened};
+use super::reference::{blocks, elementwise, index, movement, normalize, pool, quantize, reduce, resize};
+use super::reference::{checked_len, widened};
 use crate::graph::{Op, Quant};
 use crate::tensor::Tensor;
 
@@ -24,6 +25,9 @@ pub(super) fn compute(
     storage: Storage<'_>,
     prepared: &Prepared,
 ) -> Result<Vec<Operand>, KernelError> {
+    for operand in x.0.iter().flatten() {
+        checked_len(operand.tensor.dtype(), operand.tensor.shape())?;
+    }
     let one = |operand: Operand| Ok(vec![operand]);
     match op {
         Op::Conv2d { window, activation } => one(dense::conv_2d(x, *window, *activation, prepared)?),

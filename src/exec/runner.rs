@@ -6,6 +6,9 @@ use super::{ExecError, KernelError};
 use crate::graph::{Execute, Graph, Op, Quant, Shape, Type, ValueId};
 use crate::tensor::{DType, Tensor};
 
+/// Who is shown every value that is computed.
+type Visit<'a> = &'a mut dyn FnMut(ValueId, &Tensor);
+
 /// A whole graph, made ready to be run many times, from many threads at once.
 ///
 /// Constants are shared with the graph and not copied; what depends on constants alone is computed here and now; weights are packed
@@ -131,11 +134,7 @@ impl Runner {
         self.walk(inputs, None)
     }
 
-    fn walk(
-        &self,
-        inputs: &[Tensor],
-        mut visit: Option<&mut dyn FnMut(ValueId, &Tensor)>,
-    ) -> Result<Vec<Tensor>, ExecError> {
+    fn walk(&self, inputs: &[Tensor], mut visit: Option<Visit<'_>>) -> Result<Vec<Tensor>, ExecError> {
         self.check_inputs(inputs)?;
         let mut values: Vec<Option<Operand>> = vec![None; self.constants.len()];
         for (input, tensor) in self.inputs.iter().zip(inputs) {

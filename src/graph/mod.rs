@@ -236,6 +236,8 @@ pub struct Model {
     pub description: String,
     /// Named payloads, in file order.
     pub metadata: Vec<(String, bytes::Bytes)>,
+    /// A ZIP archive that follows the model in its file: labels, vocabularies. Empty where there is none.
+    pub attachments: bytes::Bytes,
 }
 
 impl Model {

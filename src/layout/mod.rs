@@ -8,7 +8,7 @@
 //! - [`memory`]: a *layout* says in which order the elements of a value lie. Transposes and reshapes only change layouts.
 //! - [`view`]: so the nodes that make them are absorbed; each value is a view of a *root* that some operator computes.
 //! - [`nest`], [`react`]: an operator is a nest of loops; an order of the loops says how all its operands and results lie.
-//! - [`choose`], [`pbqp`]: of the orders in question, take for each operator the one that is cheapest for all.
+//! - [`choose`], [`solve`]: of the orders in question, take for each operator the one that is cheapest for all.
 //! - [`emit`], [`arguments`], [`store`], [`steps`]: write the graph anew, with a transpose where one is still needed.
 //!
 //! Knows `graph` and `tensor` only: neither ONNX's layout nor what an operator computes matters here. Numbers stay the same, up to
@@ -20,8 +20,9 @@ mod choose;
 mod emit;
 mod memory;
 mod nest;
-mod pbqp;
 mod react;
+mod solve;
+
 mod steps;
 mod store;
 mod view;

@@ -289,14 +289,13 @@ impl<'a> Store<'a> {
         arranged: &Arrangement,
     ) -> Result<Option<(Vec<Option<ValueId>>, Vec<Dim>)>, InferError> {
         let Some(Some(result)) = arranged.results.first() else { return Ok(None) };
-        let whole = result.layout.canonical();
         let mut operands = Vec::with_capacity(node.inputs.len());
         for (input, placed) in node.inputs.iter().zip(&arranged.operands) {
             let (Some(id), Some(placed)) = (*input, placed) else { return Ok(None) };
             let value = self.graph.value(id);
             let scalar = value.ty.shape.elements() == Some(1);
             let per_tensor = value.quant.as_ref().is_none_or(|q| q.as_per_tensor().is_some());
-            if !per_tensor || !(scalar || placed.layout.canonical() == whole) {
+            if !per_tensor || !(scalar || placed.covers(result)) {
                 return Ok(None);
             }
             operands.push((id, placed, scalar));
@@ -386,6 +385,7 @@ fn suffix(layout: &Layout) -> String {
             5 => "ndhwc".into(),
             _ => "channels_last".into(),
         },
+        Some(perm) if perm.is_identity() => "reshaped".into(),
         Some(perm) => format!("t{}", perm.axes().iter().map(usize::to_string).collect::<String>()),
         None => "divided".into(),
     }

@@ -255,10 +255,26 @@ impl<'a> Driver<'a> {
                 Ok(own) => {
                     taken.insert(own);
                     self.graph.value_mut(own).name.clone_from(&output.name);
+                    self.believe(own, output);
                     self.graph.outputs.push(own);
                 }
                 Err(e) => self.problems.push(boundary_problem(&output.name, e.message, String::new())),
             }
+        }
+    }
+}
+
+impl Driver<'_> {
+    /// Takes the extents of an output from its declaration, where they hang on the data alone. Where inputs have dynamic extents,
+    /// declarations are often left from the example that the model was exported with.
+    fn believe(&mut self, id: ValueId, declared: &onnx::ValueInfo) {
+        let Some(dims) = &declared.shape else { return };
+        if !self.graph.inputs.iter().all(|&input| self.graph.shape(input).is_fixed()) {
+            return;
+        }
+        let declared = dims.iter().map(|d| if let onnx::Dim::Fixed(n) = d { Some(*n) } else { None });
+        for (dim, declared) in self.graph.value_mut(id).ty.shape.0.iter_mut().zip(declared) {
+            *dim = dim.or(declared);
         }
     }
 }

@@ -16,10 +16,10 @@ fn fully_connected(cx: &mut Cx<'_>, x: ValueId, w: ValueId, bias: Option<ValueId
 /// # Accepts
 /// float32; operands of any rank, vectors included; batch axes that broadcast.
 /// # Produces
-/// `FULLY_CONNECTED` where the right operand is a constant matrix; else `BATCH_MATMUL`, with batch axes merged where there are more
-/// than three.
+/// `FULLY_CONNECTED` where the right operand is a constant matrix; else `BATCH_MATMUL`, with batch axes merged, and broadcast before where
+/// they differ, if there are more than three.
 /// # Refuses
-/// Integers, for which there is no kernel; more than three batch axes that broadcast.
+/// Integers, for which there is no kernel.
 pub(super) fn mat_mul(cx: &mut Cx<'_>) -> Results {
     let (mut a, mut b) = (cx.input(0)?, cx.input(1)?);
     require_float32(cx, a)?;
@@ -51,7 +51,7 @@ pub(super) fn mat_mul(cx: &mut Cx<'_>) -> Results {
     Ok(vec![y])
 }
 
-/// Kernels take at most three batch axes: equal ones are merged.
+/// Kernels take at most three batch axes: more are merged into one.
 fn batched(cx: &mut Cx<'_>, a: ValueId, b: ValueId) -> Result<ValueId, Refusal> {
     const MOST: usize = 5;
     let op = Op::BatchMatMul { adj_x: false, adj_y: false, asymmetric_inputs: false };
@@ -61,17 +61,38 @@ fn batched(cx: &mut Cx<'_>, a: ValueId, b: ValueId) -> Result<ValueId, Refusal> 
     let (shape_a, shape_b) = (cx.fixed_shape(a)?, cx.fixed_shape(b)?);
     let (batch_a, matrix_a) = shape_a.split_at(shape_a.len() - 2);
     let (batch_b, matrix_b) = shape_b.split_at(shape_b.len() - 2);
-    if batch_a != batch_b {
-        return Err(Refusal::new(
-            format!("batch axes {batch_a:?} and {batch_b:?} broadcast, and are more than three"),
-            "reshape the operands to rank 5 or less",
-        ));
-    }
-    let merged = |matrix: &[usize]| [batch_a.iter().product::<usize>() as i64, matrix[0] as i64, matrix[1] as i64];
-    let (flat_a, flat_b) = (cx.b.reshape(a, &merged(matrix_a))?, cx.b.reshape(b, &merged(matrix_b))?);
-    let y = cx.b.one(op, &[flat_a, flat_b])?;
-    let full: Vec<i64> = batch_a.iter().chain([&matrix_a[0], &matrix_b[1]]).map(|&d| d as i64).collect();
+    let batch = broadcast(batch_a, batch_b).ok_or_else(|| {
+        Refusal::new(
+            format!("batch axes {batch_a:?} and {batch_b:?} don't broadcast"),
+            "check the model with onnx.checker",
+        )
+    })?;
+    let mut merged = |x: ValueId, own: &[usize], matrix: &[usize]| -> Result<ValueId, Refusal> {
+        let full: Vec<usize> = batch.iter().chain(matrix).copied().collect();
+        let whole = if own == batch { x } else { broadcast_to(cx, x, &full)? };
+        let rows = [batch.iter().product::<usize>() as i64, matrix[0] as i64, matrix[1] as i64];
+        Ok(cx.b.reshape(whole, &rows)?)
+    };
+    let (a, b) = (merged(a, batch_a, matrix_a)?, merged(b, batch_b, matrix_b)?);
+    let y = cx.b.one(op, &[a, b])?;
+    let full: Vec<i64> = batch.iter().chain([&matrix_a[0], &matrix_b[1]]).map(|&d| d as i64).collect();
     Ok(cx.b.reshape(y, &full)?)
+}
+
+fn broadcast_to(cx: &mut Cx<'_>, x: ValueId, dims: &[usize]) -> Result<ValueId, Refusal> {
+    let dims = cx.b.ints(dims)?;
+    Ok(cx.b.one(Op::BroadcastTo, &[x, dims])?)
+}
+
+/// Extents of two shapes aligned at their last axes; `None` where they contradict each other.
+fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+    let rank = a.len().max(b.len());
+    let at = |s: &[usize], axis: usize| (axis + s.len()).checked_sub(rank).map_or(1, |i| s[i]);
+    let dim = |axis: usize| match (at(a, axis), at(b, axis)) {
+        (1, n) | (n, 1) => Some(n),
+        (m, n) => (m == n).then_some(m),
+    };
+    (0..rank).map(dim).collect()
 }
 
 /// Lowers ONNX `Gemm` to `FULLY_CONNECTED`.

@@ -6,6 +6,7 @@
 
 mod activation;
 mod batch_normalization;
+mod by_axis;
 mod cast;
 mod concat;
 mod constant;

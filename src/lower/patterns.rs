@@ -228,13 +228,13 @@ impl<'a> Finder<'a> {
         if !is_near(factor, FRAC_2_SQRT_PI / SQRT_2) {
             return None;
         }
-        let (add, cubic, powers) = match values.as_slice() {
-            &[sum] => {
+        let (add, cubic, powers) = match *values.as_slice() {
+            [sum] => {
                 let (add, a, b) = self.made_by_pair(sum, "Add")?;
                 let cubic = [(a, b), (b, a)].into_iter().find(|(a, _)| *a == x)?.1;
                 (add, cubic, 3)
             }
-            &[a, b] => {
+            [a, b] => {
                 let sum = [(a, b), (b, a)].into_iter().find(|(a, _)| *a == x)?.1;
                 let (add, square) = self.plus(sum, 1.0)?;
                 (add, square, 2)

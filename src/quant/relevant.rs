@@ -62,13 +62,13 @@ impl<'a> Relevant<'a> {
         }
     }
 
-    /// Values that lost more than half of the range seen: which, what was seen, what is kept.
+    /// Values of which less than a tenth of the range seen is kept: which, what was seen, what is kept.
     pub(super) fn cut(&self) -> impl Iterator<Item = (ValueId, Range, Range)> {
         let ids = (0..self.graph.values.len()).map(|i| ValueId(i as u32));
         ids.filter_map(|id| {
             let (seen, kept) = (self.seen(id)?.with_zero(), self.range(id)?.with_zero());
             let width = |r: Range| f64::from(r.max) - f64::from(r.min);
-            (width(kept) < width(seen) / 2.0).then_some((id, seen, kept))
+            (width(kept) < width(seen) / 10.0).then_some((id, seen, kept))
         })
     }
 

@@ -13,7 +13,7 @@ pub struct QuantReport {
     pub int8: usize,
     /// Nodes that compute in float, in order.
     pub float: Vec<FloatNode>,
-    /// Ranges that were cut to what their users can tell apart.
+    /// Ranges that were cut by a factor of ten and more to what their users can tell apart: masks, mostly.
     pub cut: Vec<CutRange>,
     /// Weights whose scale follows from a large bias.
     pub raised: Vec<RaisedScale>,

@@ -8,6 +8,7 @@
 //! hold (origins, unused values). Operators that the graph doesn't model come back as [`Op::Opaque`](crate::graph::Op::Opaque)
 //! and are written again as they were.
 
+mod attachment;
 mod buffers;
 mod codes;
 mod inspect;

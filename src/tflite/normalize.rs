@@ -49,6 +49,7 @@ pub fn normalized(model: &Model) -> Result<Model, WriteError> {
         signatures: signatures.collect::<Result<_, WriteError>>()?,
         graphs,
         description: model.description.clone(),
+        attachments: model.attachments.clone(),
         metadata: model.metadata.iter().filter(|(name, _)| !metadata::is_computed(name)).cloned().collect(),
     })
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use indexmap::IndexSet;
 
 use super::read_options::{self, Call};
-use super::{codes, metadata, sparse};
+use super::{attachment, codes, metadata, sparse};
 use crate::graph::{
     Dim, Graph, Model, Node, Op, Opaque, Port, Precision, Quant, Shape, Signature, Type, Value, ValueId,
 };
@@ -58,6 +58,7 @@ pub fn read(bytes: Bytes) -> Result<Model, ReadError> {
         graphs,
         description: file.description.unwrap_or_default(),
         metadata: shared.metadata(file.metadata.unwrap_or_default())?,
+        attachments: attachment::find(&bytes).unwrap_or_default(),
     })
 }
 

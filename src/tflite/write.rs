@@ -8,7 +8,7 @@ use indexmap::IndexSet;
 
 use super::buffers::{Buffers, padded_end};
 use super::metadata::{self, Runtime};
-use super::{codes, normalized, versions, write_options};
+use super::{attachment, codes, normalized, versions, write_options};
 use crate::graph::{Graph, Model, Node, Op, Port, Quant, Signature, Value, ValueId};
 use crate::schema::{self, BuiltinOperator, Table};
 
@@ -44,8 +44,11 @@ pub enum WriteError {
 #[derive(Debug, Clone)]
 pub struct Written {
     flatbuffer: Bytes,
-    /// Data behind the flatbuffer, with their places in the file, in ascending order.
-    payloads: Vec<(u64, Bytes)>,
+    /// What follows the flatbuffer, with its place in the file, in ascending order.
+    rest: Vec<(u64, Bytes)>,
+    len: u64,
+    /// Whether constants lie behind the flatbuffer.
+    pub has_data_outside: bool,
     /// The oldest runtime release that runs the file, where all its operators are known.
     pub min_runtime: Option<Runtime>,
 }
@@ -53,15 +56,7 @@ pub struct Written {
 impl Written {
     /// Length of the file in bytes.
     pub fn file_len(&self) -> u64 {
-        match self.payloads.last() {
-            Some((offset, data)) => padded_end(offset + data.len() as u64),
-            None => self.flatbuffer.len() as u64,
-        }
-    }
-
-    /// Whether constants lie behind the flatbuffer.
-    pub fn has_data_outside(&self) -> bool {
-        !self.payloads.is_empty()
+        self.len
     }
 
     /// Writes the file from its first byte to its last.
@@ -71,20 +66,20 @@ impl Written {
     pub fn write_to(&self, out: &mut impl io::Write) -> io::Result<()> {
         let mut position = self.flatbuffer.len() as u64;
         out.write_all(&self.flatbuffer)?;
-        for (offset, data) in &self.payloads {
+        for (offset, data) in &self.rest {
             pad(out, offset - position)?;
             out.write_all(data)?;
             position = offset + data.len() as u64;
         }
-        pad(out, self.file_len() - position)
+        pad(out, self.len - position)
     }
 
-    /// The file in one piece; copies only where data lie outside the flatbuffer.
+    /// The file in one piece; copies only where something follows the flatbuffer.
     pub fn into_bytes(self) -> Bytes {
-        if self.payloads.is_empty() {
+        if self.rest.is_empty() {
             return self.flatbuffer;
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(self.file_len()).unwrap_or(0));
+        let mut bytes = Vec::with_capacity(usize::try_from(self.len).unwrap_or(0));
         self.write_to(&mut bytes).expect("memory takes every write");
         bytes.into()
     }
@@ -129,8 +124,20 @@ pub fn write(model: &Model, options: &WriteOptions) -> Result<Written, WriteErro
         signature_defs: signatures(&model.signatures),
         ..schema::Model::default()
     };
-    let (flatbuffer, payloads) = assemble(file, &parts.buffers, outside)?;
-    Ok(Written { flatbuffer, payloads, min_runtime })
+    let (flatbuffer, mut rest) = assemble(file, &parts.buffers, outside)?;
+    let mut len = match rest.last() {
+        Some((offset, data)) => padded_end(offset + data.len() as u64),
+        None => flatbuffer.len() as u64,
+    };
+    if !model.attachments.is_empty() {
+        let archive = attachment::placed(&model.attachments, len).ok_or_else(|| WriteError::Invalid {
+            place: "the attachments".into(),
+            what: "are no ZIP archive, or would lie past 4 GB".into(),
+        })?;
+        rest.push((len, archive.clone()));
+        len += archive.len() as u64;
+    }
+    Ok(Written { flatbuffer, rest, len, has_data_outside: outside, min_runtime })
 }
 
 /// What all graphs of a file share.
@@ -297,23 +304,23 @@ fn assemble(
     buffers: &Buffers,
     outside: bool,
 ) -> Result<(Bytes, Vec<(u64, Bytes)>), WriteError> {
-    // The places of payloads don't change how many bytes they take (0 alone would, which is not written), so a first pass tells
+    // The places of constants don't change how many bytes they take (0 alone would, which is not written), so a first pass tells
     // where the flatbuffer ends.
-    let (layout, mut payloads) = if outside { buffers.outside(1) } else { (buffers.inside(), Vec::new()) };
+    let (layout, mut behind) = if outside { buffers.outside(1) } else { (buffers.inside(), Vec::new()) };
     let custom = file.subgraphs.iter().flatten().flat_map(|graph| graph.operators.iter().flatten());
-    let custom = custom.filter_map(|operator| operator.custom_options.as_ref()).map(Bytes::len);
-    let data: u64 =
-        layout.iter().filter_map(|buffer| buffer.data.as_ref()).map(Bytes::len).chain(custom).map(|n| n as u64).sum();
-    if data > LARGEST_INLINE + (100 << 20) {
-        return Err(WriteError::TooLarge { bytes: data });
+    let custom = custom.filter_map(|operator| operator.custom_options.as_ref());
+    let data = layout.iter().filter_map(|buffer| buffer.data.as_ref()).chain(custom);
+    let bytes = data.map(|data| data.len() as u64).sum();
+    if bytes > LARGEST_INLINE + (100 << 20) {
+        return Err(WriteError::TooLarge { bytes });
     }
     file.buffers = Some(layout);
     if outside {
         let end = pack(&mut file).len() as u64;
-        let (layout, moved) = buffers.outside(end);
-        (file.buffers, payloads) = (Some(layout), moved);
+        let (layout, placed) = buffers.outside(end);
+        (file.buffers, behind) = (Some(layout), placed);
     }
-    Ok((pack(&mut file), payloads))
+    Ok((pack(&mut file), behind))
 }
 
 /// Packs in one allocation: a builder that grows moves all data and doubles the memory.

@@ -8,6 +8,7 @@ mod dense;
 mod litert;
 mod movement;
 mod reductions;
+mod robustness;
 mod runner;
 mod spatial;
 

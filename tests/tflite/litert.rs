@@ -102,7 +102,7 @@ fn litert_finds_constants_behind_the_flatbuffer() {
     let Some(library) = litert() else { return };
     for Named { name, model } in ops::all().into_iter().filter(|case| case.name.starts_with("Conv2d_")) {
         let written = write(&model, &WriteOptions { inline_limit: 0 }).unwrap();
-        assert!(written.has_data_outside());
+        assert!(written.has_data_outside);
         let inputs = inputs(&name, &model.graphs[0]);
         let inside = write(&model, &WriteOptions::default()).unwrap().into_bytes();
         let outside = written.into_bytes();

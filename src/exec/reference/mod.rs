@@ -20,14 +20,14 @@ use super::KernelError;
 use crate::tensor::{DType, Tensor, normalize_axis};
 
 /// Results past this size are refused: no shape that a file holds may exhaust the memory.
-const MAX_BYTES: usize = 1 << 35;
+const MAX_BYTES: usize = 1 << 33;
 
-/// Number of elements of a result, checked before memory is taken for it.
+/// Number of elements of a tensor, checked before memory is taken for it. Where there are none because of one extent, the others
+/// must still be such that they can be multiplied.
 pub(super) fn checked_len(dtype: DType, shape: &[usize]) -> Result<usize, KernelError> {
-    let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-    let bytes = elements.and_then(|n| dtype.byte_len(n));
-    match (elements, bytes) {
-        (Some(n), Some(bytes)) if bytes <= MAX_BYTES => Ok(n),
+    let most = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)));
+    match most.and_then(|n| dtype.byte_len(n)) {
+        Some(bytes) if bytes <= MAX_BYTES => Ok(shape.iter().product()),
         _ => Err(KernelError::TooLarge { shape: shape.to_vec() }),
     }
 }
@@ -50,10 +50,9 @@ pub(super) fn widened(
     operands: &[&Tensor],
     compute: impl Fn(&[&Tensor]) -> Result<Tensor, KernelError>,
 ) -> Result<Tensor, KernelError> {
-    let half = operands.iter().map(|t| t.dtype()).find(|d| matches!(d, DType::F16 | DType::BF16));
-    let Some(half) = half else { return compute(operands) };
-    let wide = |t: &&Tensor| if t.dtype() == half { t.cast(DType::F32) } else { Ok((*t).clone()) };
-    let wide: Vec<Tensor> = operands.iter().map(wide).collect::<Result<_, _>>()?;
+    let half = operands.first().map(|t| t.dtype()).filter(|d| matches!(d, DType::F16 | DType::BF16));
+    let Some(half) = half.filter(|half| operands.iter().all(|t| t.dtype() == *half)) else { return compute(operands) };
+    let wide: Vec<Tensor> = operands.iter().map(|t| t.cast(DType::F32)).collect::<Result<_, _>>()?;
     let result = compute(&wide.iter().collect::<Vec<_>>())?;
     Ok(if result.dtype() == DType::F32 { result.cast(half)? } else { result })
 }

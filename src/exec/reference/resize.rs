@@ -45,9 +45,12 @@ impl Coordinates {
 
 /// Height and width of the result.
 fn target(x: &Tensor, size: &[usize]) -> Result<[usize; 2], KernelError> {
-    let [_, h, w, _] = dims_of(x)?;
+    let [n, h, w, c] = dims_of(x)?;
     match *size {
-        [new_h, new_w] if (h > 0 || new_h == 0) && (w > 0 || new_w == 0) => Ok([new_h, new_w]),
+        [new_h, new_w] if (h > 0 || new_h == 0) && (w > 0 || new_w == 0) => {
+            checked_len(x.dtype(), &[n, new_h, new_w, c])?;
+            Ok([new_h, new_w])
+        }
         _ => Err(KernelError::operands(format!("{:?} can't be resized to {size:?}", x.shape()))),
     }
 }

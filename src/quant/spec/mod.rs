@@ -208,6 +208,10 @@ fn binary(build: &Build<'_>, kind: Binary) -> Result<Rule, &'static str> {
     use Effort::Light;
     Ok(match kind {
         Binary::Add | Binary::Sub => build.free(Light, &[0, 1]).bound(Bound::Operand),
+        // A square: what is a tenth of the largest number is a hundredth of its square, two or three steps of 8 bits.
+        Binary::Mul if build.node.input(0) == build.node.input(1) => {
+            build.free(Light, &[0, 1]).bound(Bound::Product(0, 1)).loses(SPREAD)
+        }
         Binary::Mul => build.free(Light, &[0, 1]).bound(Bound::Product(0, 1)),
         Binary::Maximum | Binary::Minimum => build.shared(Light, &[0, 1]),
         Binary::SquaredDifference => build.free(Light, &[0, 1]).loses(SPREAD),

@@ -137,20 +137,51 @@ fn operators_without_a_right_kernel_become_multiplications() {
     let x = net.input("x", &IMAGE, (-1.0, 1.0));
     let a = net.conv(x, "a", (-8.0, 4.0));
     let neg = net.unary(Unary::Neg, a, "neg", (-4.0, 8.0));
-    let square = net.unary(Unary::Square, neg, "square", (0.0, 64.0));
     let eight = net.constant(&[], vec![8.0]);
-    let scaled = net.binary(Binary::Div, square, eight, "scaled", (0.0, 8.0));
-    let quotient = net.binary(Binary::Div, a, scaled, "quotient", (-1.0, 1.0));
-    let int8 = net.quantize(&[scaled, quotient]);
+    let scaled = net.binary(Binary::Div, neg, eight, "scaled", (-0.5, 1.0));
+    let y = net.conv(scaled, "y", (-3.0, 3.0));
+    let quotient = net.binary(Binary::Div, a, y, "quotient", (-1.0, 1.0));
+    let int8 = net.quantize(&[quotient]);
     assert_eq!(
         int8.ops(),
-        ["QUANTIZE", "CONV_2D", "MUL", "MUL", "MUL", "DEQUANTIZE", "DEQUANTIZE", "DIV"],
+        ["QUANTIZE", "CONV_2D", "MUL", "MUL", "CONV_2D", "DEQUANTIZE", "DEQUANTIZE", "DIV"],
         "a divisor computed at run time may round to zero"
     );
-    let factor = int8.graph.nodes[4].input(1).unwrap();
+    let factor = int8.graph.nodes[3].input(1).unwrap();
     let (scale, zero_point) = int8.params(factor);
     let stored = int8.graph.const_ints(factor).unwrap()[0];
     assert_eq!(scale * (stored - zero_point) as f32, 0.125);
+}
+
+#[test]
+fn a_sum_is_a_mean_times_their_number() {
+    let mut net = Net::new();
+    let x = net.input("x", &IMAGE, (-1.0, 1.0));
+    let a = net.conv(x, "a", (-8.0, 8.0));
+    let axes = net.ints(&[1, -2, 2]);
+    let sum = net.op(Op::Reduce { kind: Reduce::Sum, keep_dims: false }, &[a, axes], "sum", (-32.0, 64.0));
+    let int8 = net.quantize(&[sum]);
+    assert_eq!(int8.ops(), ["QUANTIZE", "CONV_2D", "MEAN", "MUL", "DEQUANTIZE"]);
+    assert_eq!(int8.scale("sum/mean"), 6.0 / 255.0);
+    let count = int8.node("MUL").input(1).unwrap();
+    assert_eq!(int8.params(count).0 * 255.0, 16.0);
+}
+
+#[test]
+fn squares_before_a_root_stay_float_with_it() {
+    let mut net = Net::new();
+    let x = net.input("x", &IMAGE, (-1.0, 1.0));
+    let a = net.conv(x, "a", (-8.0, 8.0));
+    let square = net.unary(Unary::Square, a, "square", (0.0, 64.0));
+    let axes = net.ints(&[3]);
+    let mean = net.op(Op::Reduce { kind: Reduce::Mean, keep_dims: true }, &[square, axes], "mean", (0.1, 32.0));
+    let root = net.unary(Unary::Rsqrt, mean, "root", (0.2, 3.0));
+    let normal = net.binary(Binary::Mul, a, root, "normal", (-2.0, 2.0));
+    let y = net.conv(normal, "y", (-3.0, 3.0));
+    let int8 = net.quantize(&[y]);
+    let expected =
+        ["QUANTIZE", "CONV_2D", "DEQUANTIZE", "MUL", "MEAN", "RSQRT", "QUANTIZE", "MUL", "CONV_2D", "DEQUANTIZE"];
+    assert_eq!(int8.ops(), expected);
 }
 
 #[test]
