@@ -102,6 +102,10 @@ pub(super) fn eye_like(cx: &mut Cx<'_>) -> Results {
     let &[rows, columns] = cx.fixed_shape(x)?.as_slice() else {
         return Err(Refusal::new("the operand must have rank 2", "check the model with onnx.checker"));
     };
+    let elements = rows.checked_mul(columns).filter(|&n| n <= MOST_ELEMENTS);
+    if elements.is_none() {
+        return Err(Refusal::new(format!("the result would be [{rows},{columns}]"), "make it smaller"));
+    }
     let on_diagonal = |row: usize, column: usize| column as i64 == (row as i64).saturating_add(offset);
     let ones = (0..rows).flat_map(|row| (0..columns).map(move |column| u8::from(on_diagonal(row, column))));
     let eye = Tensor::from_vec(&[rows, columns], ones.collect()).cast(dtype);
@@ -144,8 +148,8 @@ pub(super) fn range(cx: &mut Cx<'_>) -> Results {
     Ok(vec![cx.b.cast(range, dtype)?])
 }
 
-/// Longest range that is made here; a broken model could ask for any number.
-const LONGEST_RANGE: i64 = 1 << 24;
+/// The largest constant that is made here from numbers alone; a broken model could ask for any.
+const MOST_ELEMENTS: usize = 1 << 24;
 
 fn counted(dtype: DType, start: &[i64], limit: &[i64], delta: &[i64]) -> Result<Tensor, Refusal> {
     let (&[start], &[limit], &[delta]) = (start, limit, delta) else {
@@ -156,7 +160,7 @@ fn counted(dtype: DType, start: &[i64], limit: &[i64], delta: &[i64]) -> Result<
     }
     let distance = if delta > 0 { limit.saturating_sub(start) } else { start.saturating_sub(limit) };
     let count = if distance <= 0 { 0 } else { (distance - 1) / delta.saturating_abs() + 1 };
-    if count > LONGEST_RANGE {
+    if count > MOST_ELEMENTS as i64 {
         return Err(Refusal::new(format!("the range has {count} elements"), "make it shorter"));
     }
     let values: Vec<i64> = (0..count).map(|i| start + i * delta).collect();

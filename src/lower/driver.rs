@@ -219,7 +219,13 @@ impl<'a> Driver<'a> {
 
     fn bind_outputs(&mut self) {
         let mut taken: HashSet<ValueId> = self.graph.inputs.iter().copied().collect();
+        let mut names = HashSet::new();
         for output in &self.model.outputs {
+            if !names.insert(&output.name) {
+                let what = "the output is listed twice, but a signature has one of each name";
+                self.problems.push(boundary_problem(&output.name, what.into(), "list it once".into()));
+                continue;
+            }
             let id = match self.values.get(&output.name) {
                 Some(Some(id)) => *id,
                 Some(None) => continue,

@@ -36,6 +36,8 @@ pub(super) fn pad(cx: &mut Cx<'_>) -> Results {
     let mode = cx.string_or("mode", "constant")?;
     let x = cx.input(0)?;
     let rank = cx.rank(x);
+    // The value is for one mode only.
+    cx.ignore_operand(2);
     let given = if cx.opset() < 11 {
         Some((cx.ints("pads")?.map(<[i64]>::to_vec).unwrap_or_default(), None))
     } else {
@@ -95,7 +97,7 @@ fn crop_open(cx: &mut Cx<'_>, x: ValueId, axis: usize, before: i64, after: i64) 
     let but = |kept: bool| if kept { all & !(1 << axis) } else { all };
     let masks = SliceMasks { begin: but(before < 0), end: but(after < 0), ..SliceMasks::default() };
     let (mut begins, mut ends) = (vec![0; rank], vec![0; rank]);
-    (begins[axis], ends[axis]) = (-before, after);
+    (begins[axis], ends[axis]) = (before.saturating_neg(), after);
     let (begin, end, steps) = (cx.b.ints(&begins)?, cx.b.ints(&ends)?, cx.b.ints(&vec![1; rank])?);
     Ok(cx.b.one(Op::StridedSlice(masks), &[x, begin, end, steps])?)
 }
