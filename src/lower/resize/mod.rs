@@ -30,6 +30,8 @@ pub(super) fn resize(cx: &mut Cx<'_>) -> Results {
     if cx.opset() < 11 {
         return of_opset_10(cx, x);
     }
+    // Only `tf_crop_and_resize` looks at the region; others carry an empty one or one that means nothing.
+    cx.ignore_operand(1);
     let axes = match cx.ints("axes")? {
         Some(axes) => axes.iter().map(|&axis| cx.axis(axis, x)).collect::<Result<Vec<_>, _>>()?,
         None => (0..cx.rank(x)).collect(),
