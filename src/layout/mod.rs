@@ -29,7 +29,7 @@ mod view;
 
 pub use boundary::{BoundaryError, ChannelsLast, channels_last};
 
-use crate::graph::{Graph, InferError, Op, remove_dead};
+use crate::graph::{Graph, InferError, Op, Value, remove_dead};
 use nest::Nest;
 use view::Views;
 
@@ -66,6 +66,11 @@ pub struct Summary {
 pub fn optimize(graph: &mut Graph) -> Result<Summary, InferError> {
     remove_dead(graph);
     let before = Transposed::by(graph);
+    // Without elements, there is no telling how a value lies, nor anything to move.
+    let empty = |value: &Value| value.data.is_none() && value.ty.shape.dims().contains(&Some(0));
+    if graph.values.iter().any(empty) {
+        return Ok(Summary { before, after: before });
+    }
     let views = Views::find(graph);
     let nests: Vec<Nest> = graph.nodes.iter().map(|node| react::nest(graph, node)).collect();
     let arrangements = choose::choose(graph, &views, &nests);

@@ -34,6 +34,15 @@ impl From<InferError> for Refusal {
     }
 }
 
+/// The number of elements of a constant that a lowering is about to make from numbers alone: a broken model could ask for any.
+pub(super) fn countable(shape: &[usize]) -> Result<usize, Refusal> {
+    const MOST: usize = 1 << 24;
+    let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= MOST);
+    elements.ok_or_else(|| {
+        Refusal::new(format!("takes a constant of {shape:?} elements, which is too large"), "use smaller extents")
+    })
+}
+
 /// Values for the node's results, in order. Results at the end that the node leaves unnamed may be missing.
 pub(crate) type Results = Result<Vec<ValueId>, Refusal>;
 

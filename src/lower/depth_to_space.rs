@@ -1,6 +1,6 @@
 //! ONNX `DepthToSpace`, `SpaceToDepth`.
 
-use super::{Cx, Refusal, Results};
+use super::{Cx, Refusal, Results, countable};
 use crate::graph::{Op, ValueId};
 use crate::tensor::DType;
 
@@ -26,6 +26,7 @@ pub(super) fn depth_to_space(cx: &mut Cx<'_>) -> Results {
         "CRD" => {
             let Some(channels) = cx.dim(x, 1) else { return cx.fixed_shape(x).map(|_| Vec::new()) };
             // Channel (c, by, bx) of the operand is to be (by, bx, c).
+            countable(&[channels])?;
             let (area, depth) = (block * block, channels / (block * block));
             let order: Vec<i64> = (0..area).flat_map(|b| (0..depth).map(move |c| (c * area + b) as i64)).collect();
             cx.gather_axis(x, &order, 1)?
@@ -56,6 +57,7 @@ pub(super) fn space_to_depth(cx: &mut Cx<'_>) -> Results {
             let Some(depth) = cx.dim(x, 1) else { return cx.fixed_shape(x).map(|_| Vec::new()) };
             // Channel (c, by, bx) of the result is channel (by, bx, c) of the builtin's.
             let area = block * block;
+            countable(&[area, depth])?;
             let order: Vec<i64> = (0..depth).flat_map(|c| (0..area).map(move |b| (b * depth + c) as i64)).collect();
             by_row.into_iter().map(|y| cx.gather_axis(y, &order, 1)).collect()
         }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use super::known::Known;
 use super::{Cx, Refusal, Row, TABLE};
-use crate::graph::{Builder, Evaluate, Graph, Origin, Shape, Type, ValueId, remove_dead};
+use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Origin, Shape, Type, ValueId, remove_dead};
 use crate::onnx;
 use crate::tensor::DType;
 
@@ -293,6 +293,12 @@ fn input_type(input: &onnx::ValueInfo) -> Result<Type, (String, String)> {
         return Err(("the input declares no shape".into(), hint));
     };
     let dims = dims.iter().map(|d| if let onnx::Dim::Fixed(n) = d { Some(*n) } else { None });
+    if let Some(n) = dims.clone().flatten().find(|&n| n > MAX_EXTENT) {
+        return Err((
+            format!("the input has an extent of {n}, but TFLite counts in 32 bits"),
+            "give it fewer elements".into(),
+        ));
+    }
     Ok(Type::new(dtype, Shape(dims.collect())))
 }
 

@@ -1,6 +1,6 @@
 //! ONNX `Gather`, `GatherElements`, `GatherND`.
 
-use super::{Cx, Refusal, Results};
+use super::{Cx, Refusal, Results, countable};
 use crate::graph::{Compare, Op, ValueId};
 use crate::tensor::{DType, Tensor};
 
@@ -213,6 +213,7 @@ pub(super) fn gather_nd(cx: &mut Cx<'_>) -> Results {
     if batch > 0 {
         let mut shape = cx.fixed_shape(given)?;
         shape.pop();
+        countable(&shape)?;
         let coordinates = grid(&shape).iter().flat_map(|c| c[..batch].iter().map(|&i| i as i64)).collect();
         shape.push(batch);
         let coordinates = cx.b.constant(index_tensor(&shape, coordinates)?);

@@ -45,3 +45,5 @@ pub use driver::{Lowered, Note, Problem, lower};
 pub use table::{Row, TABLE};
 
 pub(crate) use cx::{Cx, Refusal, Results};
+
+use cx::countable;

@@ -3,7 +3,7 @@
 use super::by_axis::ByAxis;
 use super::kernel_type::no_kernel;
 use super::reshape::Part;
-use super::{Cx, Refusal, Results};
+use super::{Cx, Refusal, Results, countable};
 use crate::graph::{Binary, MirrorMode, Op, SliceMasks, Unary, ValueId};
 use crate::tensor::{DType, Perm, Tensor};
 
@@ -254,6 +254,7 @@ fn pad_by_index(cx: &mut Cx<'_>, x: ValueId, added: &[Added], source: Source) ->
         if extent == 0 {
             return Err(Refusal::new("there is nothing to repeat along an axis of extent 0", "check the model"));
         }
+        countable(&[extent.saturating_add(a.before).saturating_add(a.after)])?;
         let range = -(a.before as i64)..(extent + a.after) as i64;
         let indices: Vec<i64> = range.map(|i| source.element(i, extent as i64)).collect();
         padded = cx.gather_axis(padded, &indices, a.axis)?;

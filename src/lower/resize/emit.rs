@@ -16,7 +16,7 @@ pub(super) fn resize(cx: &mut Cx<'_>, x: ValueId, method: &Method, asked: &[Axis
         let what = format!("axis {} is resized from {} to {}", empty.axis, empty.input, empty.output);
         return Err(Refusal::new(what, "give every axis at least one element"));
     }
-    let rows: Vec<Vec<Row>> = asked.iter().map(|axis| method.rows(axis)).collect();
+    let rows: Vec<Vec<Row>> = asked.iter().map(|axis| method.rows(axis)).collect::<Result<_, _>>()?;
     let is_identity = |axis: &Axis, rows: &[Row]| {
         axis.input == axis.output && rows.iter().enumerate().all(|(i, row)| row.taps == [(i, 1.0)] && !row.outside)
     };

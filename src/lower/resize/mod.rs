@@ -32,6 +32,8 @@ pub(super) fn resize(cx: &mut Cx<'_>) -> Results {
     }
     // Only `tf_crop_and_resize` looks at the region; others carry an empty one or one that means nothing.
     cx.ignore_operand(1);
+    // Empty scales stand beside sizes.
+    cx.ignore_operand(2);
     let axes = match cx.ints("axes")? {
         Some(axes) => axes.iter().map(|&axis| cx.axis(axis, x)).collect::<Result<Vec<_>, _>>()?,
         None => (0..cx.rank(x)).collect(),
