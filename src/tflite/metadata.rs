@@ -42,6 +42,15 @@ pub(super) fn is_computed(name: &str) -> bool {
     name == MIN_RUNTIME_VERSION || name == BUFFER_LOCATION
 }
 
+/// Entries that speak of operators by their numbers.
+const POSITIONAL: [&str; 2] = ["model_control_dependencies", "debug_metadata"];
+
+/// Forgets the metadata that are wrong once operators have come, gone or moved: for whoever changes a graph that was read from a
+/// file.
+pub fn drop_positional_metadata(model: &mut Model) {
+    model.metadata.retain(|(name, _)| !POSITIONAL.contains(&name.as_str()));
+}
+
 /// The oldest release that has all operators of `model` in the versions they are written with. Custom operators and
 /// builtins no release is known to run don't count.
 pub fn min_runtime(model: &Model) -> Option<Runtime> {

@@ -10,6 +10,7 @@
 
 mod attachment;
 mod buffers;
+mod check;
 mod codes;
 mod inspect;
 mod metadata;
@@ -23,11 +24,12 @@ mod versions;
 mod write;
 mod write_options;
 
+pub use check::{CheckError, check};
 pub use inspect::{
     InspectedGraph, InspectedMetadata, InspectedOperator, InspectedQuantization, InspectedSignature, InspectedTensor,
     Inspection, Role, inspect,
 };
-pub use metadata::Runtime;
+pub use metadata::{Runtime, drop_positional_metadata};
 pub use normalize::normalized;
 pub use read::{ReadError, read};
 pub use save::{SaveError, save};
