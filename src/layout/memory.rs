@@ -348,7 +348,7 @@ mod tests {
                 let at = seed / 5 % n;
                 let factor = [2, 3, 1, dims[at]][seed / 7 % 4];
                 let mut out = dims.to_vec();
-                if factor != 0 && out[at] % factor == 0 {
+                if factor != 0 && out[at].is_multiple_of(factor) {
                     out.splice(at..=at, [factor, dims[at] / factor]);
                 }
                 (out, None)

@@ -41,6 +41,16 @@ fn assert_valid(graph: &Graph) {
     assert!(found.is_empty(), "{found:?}\n{graph}");
 }
 
+/// Equal bit for bit; floats up to the last bits, which the order of summands decides (a softmax over permuted axes, say).
+fn equal(expected: &Tensor, found: &Tensor) -> bool {
+    let (Ok(e), Ok(f)) = (expected.to_f64s(), found.to_f64s()) else { return expected.bytes() == found.bytes() };
+    let close = |e: f64, f: f64| e.to_bits() == f.to_bits() || (e - f).abs() <= 1e-6 * e.abs().max(f.abs());
+    match expected.dtype().is_float() {
+        true => e.iter().zip(&f).all(|(&e, &f)| close(e, f)),
+        false => expected.bytes() == found.bytes(),
+    }
+}
+
 /// Optimizes a graph, and sees to it that it is still the same to whoever runs it.
 pub fn optimized(before: &Graph) -> (Graph, Summary) {
     assert_valid(before);
@@ -60,7 +70,7 @@ pub fn optimized(before: &Graph) -> (Graph, Summary) {
         let found = found.unwrap_or_else(|e| panic!("{e}\n{before}\n{after}"));
         assert_eq!(expected.len(), found.len());
         for (expected, found) in expected.iter().zip(&found) {
-            let same = expected.shape() == found.shape() && expected.bytes() == found.bytes();
+            let same = expected.shape() == found.shape() && equal(expected, found);
             assert!(same, "expected {expected:?}, found {found:?}\n{before}\n{after}");
         }
     }
