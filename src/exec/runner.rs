@@ -29,6 +29,9 @@ struct Input {
     ty: Type,
 }
 
+/// Who is shown each value as it is computed.
+type Visit<'a> = &'a mut dyn FnMut(ValueId, &Tensor);
+
 /// A node and what running it takes.
 #[derive(Debug)]
 struct Step {
@@ -134,7 +137,7 @@ impl Runner {
     fn walk(
         &self,
         inputs: &[Tensor],
-        mut visit: Option<&mut dyn FnMut(ValueId, &Tensor)>,
+        mut visit: Option<Visit<'_>>,
     ) -> Result<Vec<Tensor>, ExecError> {
         self.check_inputs(inputs)?;
         let mut values: Vec<Option<Operand>> = vec![None; self.constants.len()];
