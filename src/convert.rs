@@ -171,6 +171,9 @@ impl Converter {
     }
 
     fn quantize_int8(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
+        if graph.inputs.is_empty() {
+            return Err(Error::Options("the model has no inputs: there is nothing to calibrate for int8".into()));
+        }
         let samples = self.samples(graph)?;
         let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
         self.progress.stage("calibrate");

@@ -2,11 +2,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use super::progress::Bar;
-use crate::{Calibration, ChannelsLast, Converter, Options, Quantize};
+use crate::onnx::ReadError;
+use crate::{Calibration, ChannelsLast, Converter, Error, Options, Quantize};
 
 /// Convert an ONNX model to .tflite
 #[derive(clap::Args)]
@@ -57,7 +58,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let options = options(args)?;
     let converter = Converter::with_options(options).progress(Arc::new(Bar::new()));
-    let converted = converter.convert_file(&args.model).with_context(|| args.model.display().to_string())?;
+    let converted = converter.convert_file(&args.model).map_err(|error| match error {
+        named @ Error::Read(ReadError::Io { .. }) => named.into(),
+        error => anyhow::Error::new(error).context(args.model.display().to_string()),
+    })?;
     converted.save(&output)?;
     if args.json {
         super::print(&(serde_json::to_string_pretty(&converted.report)? + "\n"));

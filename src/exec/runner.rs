@@ -6,6 +6,9 @@ use super::{ExecError, KernelError};
 use crate::graph::{Execute, Graph, Op, Quant, Shape, Type, ValueId};
 use crate::tensor::{DType, Tensor};
 
+/// Who is shown every value that is computed.
+type Visit<'a> = &'a mut dyn FnMut(ValueId, &Tensor);
+
 /// A whole graph, made ready to be run many times, from many threads at once.
 ///
 /// Constants are shared with the graph and not copied; what depends on constants alone is computed here and now; weights are packed
@@ -28,9 +31,6 @@ struct Input {
     name: String,
     ty: Type,
 }
-
-/// Who is shown each value as it is computed.
-type Visit<'a> = &'a mut dyn FnMut(ValueId, &Tensor);
 
 /// A node and what running it takes.
 #[derive(Debug)]
@@ -134,11 +134,7 @@ impl Runner {
         self.walk(inputs, None)
     }
 
-    fn walk(
-        &self,
-        inputs: &[Tensor],
-        mut visit: Option<Visit<'_>>,
-    ) -> Result<Vec<Tensor>, ExecError> {
+    fn walk(&self, inputs: &[Tensor], mut visit: Option<Visit<'_>>) -> Result<Vec<Tensor>, ExecError> {
         self.check_inputs(inputs)?;
         let mut values: Vec<Option<Operand>> = vec![None; self.constants.len()];
         for (input, tensor) in self.inputs.iter().zip(inputs) {

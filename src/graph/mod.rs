@@ -16,7 +16,7 @@ mod verify;
 use indexmap::IndexSet;
 
 pub use builder::{Builder, Evaluate, Execute, NoEvaluate};
-pub use infer::{InferError, infer};
+pub use infer::{InferError, MAX_EXTENT, infer};
 pub use op::*;
 pub use rewrite::{Cx as RewriteCx, remove_dead, rewrite};
 pub use types::{Dim, Shape, Type};

@@ -3,13 +3,13 @@
 //! Every node can be computed as it stands, and in the few other orders that come to it from its operands (one sweep forward) or
 //! are asked of it by those who use its results (one sweep back). Each such *mode* demands its operands in certain layouts and
 //! gives its results in certain layouts; a demand for another layout than the given one costs a transpose, paid once however many
-//! ask. The cheapest choice for all nodes together is what [`super::pbqp`] finds.
+//! ask. The cheapest choice for all nodes together is what [`super::solve`] finds.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::memory::Layout;
 use super::nest::{Nest, Placed, Role};
-use super::pbqp::{NEVER, Problem};
+use super::solve::{NEVER, Problem};
 use super::view::Views;
 use crate::graph::{Graph, Node, ValueId};
 
@@ -243,16 +243,16 @@ impl Chooser<'_> {
 
     fn solve(&self, outputs: &BTreeSet<usize>) -> Vec<usize> {
         let mut problem = Problem::default();
-        let nodes: Vec<usize> = self.modes.iter().map(|modes| problem.node(vec![0; modes.len().max(1)])).collect();
+        let nodes: Vec<usize> = self.modes.iter().map(|modes| problem.variable(vec![0; modes.len().max(1)])).collect();
         // Whether a demanded layout is to be had: state 0 no, 1 yes.
         let mut available = Vec::with_capacity(self.demands.len());
         for (index, Demand { root, layout }) in self.demands.iter().enumerate() {
             let costs: Vec<u64> = self.given(*root).iter().map(|from| self.cost(*root, from, layout)).collect();
             let missing = if outputs.contains(&index) { NEVER } else { 0 };
             let producer = self.producers[root.0 as usize];
-            let node = problem.node(vec![missing, if producer.is_none() { costs[0] } else { 0 }]);
+            let node = problem.variable(vec![missing, if producer.is_none() { costs[0] } else { 0 }]);
             if let Some(producer) = producer {
-                problem.edge(nodes[producer], node, |mode, there| if there == 1 { costs[mode] } else { 0 });
+                problem.pair(nodes[producer], node, |mode, there| if there == 1 { costs[mode] } else { 0 });
             }
             available.push(node);
         }
@@ -260,7 +260,7 @@ impl Chooser<'_> {
             let demands: BTreeSet<usize> = modes.iter().flat_map(|mode| &mode.demands).copied().collect();
             for demand in demands {
                 let needs = |mode: usize| modes.get(mode).is_some_and(|mode| mode.demands.contains(&demand));
-                problem.edge(node, available[demand], |mode, there| if there == 0 && needs(mode) { NEVER } else { 0 });
+                problem.pair(node, available[demand], |mode, there| if there == 0 && needs(mode) { NEVER } else { 0 });
             }
         }
         problem.solve().into_iter().take(self.modes.len()).collect()

@@ -2,10 +2,11 @@
 
 use super::arguments::rewritten;
 use super::choose::Arrangement;
+use super::memory::Layout;
 use super::nest::Nest;
 use super::store::Store;
 use super::view::Views;
-use crate::graph::{Graph, InferError, Node, Op, ValueId, infer};
+use crate::graph::{Dim, Graph, InferError, Node, Op, ValueId, infer};
 use crate::tensor::Tensor;
 
 /// Replaces the nodes of `graph`; `nests` and `arrangements` have one entry for each of them.
@@ -24,19 +25,41 @@ pub(super) fn emit(
         store.write_for(&node);
         match &arrangements[index] {
             Some(arrangement) => rearrange(&mut store, &node, &nests[index], arrangement)?,
-            None => keep(&mut store, node)?,
+            None => keep(&mut store, node, &nests[index])?,
         }
     }
     store.bind_outputs()
 }
 
-fn keep(store: &mut Store<'_>, mut node: Node) -> Result<(), InferError> {
+/// Writes a node as it stands.
+fn keep(store: &mut Store<'_>, mut node: Node, nest: &Nest) -> Result<(), InferError> {
+    if nest.pointwise && keep_where_it_lies(store, &node, nest)? {
+        return Ok(());
+    }
     for input in node.inputs.iter_mut().flatten() {
         *input = store.rows(*input)?;
     }
     node.outputs.iter().for_each(|&output| store.made(output));
     store.graph.nodes.push(node);
     Ok(())
+}
+
+/// Writes a node that works element by element under the shape that its operands have already, if that differs from their own by
+/// axes of size 1 alone: `[1,1,1,C]` stays that between two convolutions.
+fn keep_where_it_lies(store: &mut Store<'_>, node: &Node, nest: &Nest) -> Result<bool, InferError> {
+    let sizes: Vec<Dim> = nest.loops.iter().map(|l| l.size).collect();
+    let arranged = Arrangement::new(store.graph, node, nest, &Layout::rows(&sizes));
+    let (Some(arranged), &[old]) = (arranged, node.outputs.as_slice()) else { return Ok(false) };
+    let Some(Some(placed)) = arranged.results.first() else { return Ok(false) };
+    let many = |dims: &[Dim]| dims.iter().copied().filter(|d| *d != Some(1)).collect::<Vec<_>>();
+    let Some((inputs, shape)) = store.as_they_lie(node, &arranged)? else { return Ok(false) };
+    if shape == placed.dims || many(&shape) != many(&placed.dims) {
+        return Ok(false);
+    }
+    let output = store.result(old, placed, &shape)?;
+    check(store.graph, &node.op, &inputs, &[output])?;
+    store.graph.nodes.push(Node { inputs, outputs: vec![output], ..node.clone() });
+    Ok(true)
 }
 
 fn rearrange(store: &mut Store<'_>, node: &Node, nest: &Nest, arranged: &Arrangement) -> Result<(), InferError> {

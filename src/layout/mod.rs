@@ -8,7 +8,7 @@
 //! - [`memory`]: a *layout* says in which order the elements of a value lie. Transposes and reshapes only change layouts.
 //! - [`view`]: so the nodes that make them are absorbed; each value is a view of a *root* that some operator computes.
 //! - [`nest`], [`react`]: an operator is a nest of loops; an order of the loops says how all its operands and results lie.
-//! - [`choose`], [`pbqp`]: of the orders in question, take for each operator the one that is cheapest for all.
+//! - [`choose`], [`solve`]: of the orders in question, take for each operator the one that is cheapest for all.
 //! - [`emit`], [`arguments`], [`store`], [`steps`]: write the graph anew, with a transpose where one is still needed.
 //!
 //! Knows `graph` and `tensor` only: neither ONNX's layout nor what an operator computes matters here. Numbers stay the same, up to
@@ -20,15 +20,16 @@ mod choose;
 mod emit;
 mod memory;
 mod nest;
-mod pbqp;
 mod react;
+mod solve;
+
 mod steps;
 mod store;
 mod view;
 
 pub use boundary::{BoundaryError, ChannelsLast, channels_last};
 
-use crate::graph::{Graph, InferError, Op, remove_dead};
+use crate::graph::{Graph, InferError, Op, Value, remove_dead};
 use nest::Nest;
 use view::Views;
 
@@ -65,6 +66,11 @@ pub struct Summary {
 pub fn optimize(graph: &mut Graph) -> Result<Summary, InferError> {
     remove_dead(graph);
     let before = Transposed::by(graph);
+    // Without elements, there is no telling how a value lies, nor anything to move.
+    let empty = |value: &Value| value.data.is_none() && value.ty.shape.dims().contains(&Some(0));
+    if graph.values.iter().any(empty) {
+        return Ok(Summary { before, after: before });
+    }
     let views = Views::find(graph);
     let nests: Vec<Nest> = graph.nodes.iter().map(|node| react::nest(graph, node)).collect();
     let arrangements = choose::choose(graph, &views, &nests);

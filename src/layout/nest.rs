@@ -103,6 +103,14 @@ impl Placed {
         Placed { dims: dims.to_vec(), ..self.clone() }
     }
 
+    /// True where the value, placed by the same order as `other`, is broadcast along no axis of that.
+    pub(super) fn covers(&self, other: &Placed) -> bool {
+        fn many(placed: &Placed) -> impl Iterator<Item = (Dim, usize)> {
+            placed.dims.iter().copied().zip(placed.loops.iter().copied()).filter(|(size, _)| *size != Some(1))
+        }
+        many(self).eq(many(other))
+    }
+
     /// Axis in memory that runs over a [`Bind::Whole`] loop.
     pub(super) fn position(&self, of: usize) -> Option<usize> {
         self.loops.iter().position(|&l| l == of)

@@ -40,6 +40,9 @@ enum Target {
     New { name: String, quant: Option<Quant> },
 }
 
+/// Operands under one shape, and that shape.
+type Laid = (Vec<Option<ValueId>>, Vec<Dim>);
+
 impl<'a> Store<'a> {
     pub(super) fn new(graph: &'a mut Graph, views: &'a Views, nodes: &[Node]) -> Store<'a> {
         let mut sources = vec![None; graph.values.len()];
@@ -283,20 +286,15 @@ impl<'a> Store<'a> {
 
     /// The operands of an operator that works element by element, under the one shape that they have already; `None` where there
     /// is no such shape.
-    pub(super) fn as_they_lie(
-        &mut self,
-        node: &Node,
-        arranged: &Arrangement,
-    ) -> Result<Option<(Vec<Option<ValueId>>, Vec<Dim>)>, InferError> {
+    pub(super) fn as_they_lie(&mut self, node: &Node, arranged: &Arrangement) -> Result<Option<Laid>, InferError> {
         let Some(Some(result)) = arranged.results.first() else { return Ok(None) };
-        let whole = result.layout.canonical();
         let mut operands = Vec::with_capacity(node.inputs.len());
         for (input, placed) in node.inputs.iter().zip(&arranged.operands) {
             let (Some(id), Some(placed)) = (*input, placed) else { return Ok(None) };
             let value = self.graph.value(id);
             let scalar = value.ty.shape.elements() == Some(1);
             let per_tensor = value.quant.as_ref().is_none_or(|q| q.as_per_tensor().is_some());
-            if !per_tensor || !(scalar || placed.layout.canonical() == whole) {
+            if !per_tensor || !(scalar || placed.covers(result)) {
                 return Ok(None);
             }
             operands.push((id, placed, scalar));
@@ -386,6 +384,7 @@ fn suffix(layout: &Layout) -> String {
             5 => "ndhwc".into(),
             _ => "channels_last".into(),
         },
+        Some(perm) if perm.is_identity() => "reshaped".into(),
         Some(perm) => format!("t{}", perm.axes().iter().map(usize::to_string).collect::<String>()),
         None => "divided".into(),
     }

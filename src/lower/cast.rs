@@ -3,7 +3,7 @@
 use super::constant::element_type;
 use super::kernel_type::no_kernel;
 use super::{Cx, Refusal, Results};
-use crate::graph::ValueId;
+use crate::graph::{Binary, ValueId};
 use crate::tensor::DType;
 
 /// What the kernel of `CAST` takes, on either side.
@@ -60,13 +60,27 @@ fn cast_to(cx: &mut Cx<'_>, x: ValueId, to: DType) -> Result<ValueId, Refusal> {
     if from == to {
         return Ok(x);
     }
-    let narrow = NARROW.contains(&from) || NARROW.contains(&to);
-    match [from, to].into_iter().find(|d| !KERNEL.contains(d) && !NARROW.contains(d)) {
-        Some(dtype) => Err(no_kernel(dtype)),
-        None if narrow => {
-            let float = cx.b.cast(x, DType::F32)?;
-            Ok(cx.b.cast(float, to)?)
-        }
-        None => Ok(cx.b.cast(x, to)?),
+    if let Some(dtype) = [from, to].into_iter().find(|d| !KERNEL.contains(d) && !NARROW.contains(d)) {
+        return Err(no_kernel(dtype));
     }
+    let mut x = x;
+    if NARROW.contains(&to) {
+        x = wrapped(cx, x, to)?;
+    }
+    if NARROW.contains(&from) || NARROW.contains(&to) {
+        x = cx.b.cast(x, DType::F32)?;
+    }
+    Ok(cx.b.cast(x, to)?)
+}
+
+/// Numbers that a narrow type lacks wrap around in ONNX, where the kernel would saturate.
+fn wrapped(cx: &mut Cx<'_>, x: ValueId, to: DType) -> Result<ValueId, Refusal> {
+    let count = 1i32 << to.bits();
+    let lowest = if to == DType::U4 { 0 } else { -count / 2 };
+    let x = if NARROW.contains(&cx.dtype(x)) { cx.b.cast(x, DType::F32)? } else { x };
+    let whole = cx.b.cast(x, DType::I32)?;
+    let (count, lowest) = (cx.b.scalar(count), cx.b.scalar(lowest));
+    let from_zero = cx.b.sub(whole, lowest)?;
+    let wrapped = cx.b.binary(Binary::FloorMod, from_zero, count)?;
+    Ok(cx.b.add(wrapped, lowest)?)
 }

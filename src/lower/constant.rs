@@ -2,7 +2,7 @@
 
 use super::kernel_type::no_kernel;
 use super::known::Number;
-use super::{Cx, Refusal, Results};
+use super::{Cx, Refusal, Results, countable};
 use crate::graph::Op;
 use crate::onnx;
 use crate::tensor::{DType, Tensor};
@@ -102,6 +102,7 @@ pub(super) fn eye_like(cx: &mut Cx<'_>) -> Results {
     let &[rows, columns] = cx.fixed_shape(x)?.as_slice() else {
         return Err(Refusal::new("the operand must have rank 2", "check the model with onnx.checker"));
     };
+    countable(&[rows, columns])?;
     let on_diagonal = |row: usize, column: usize| column as i64 == (row as i64).saturating_add(offset);
     let ones = (0..rows).flat_map(|row| (0..columns).map(move |column| u8::from(on_diagonal(row, column))));
     let eye = Tensor::from_vec(&[rows, columns], ones.collect()).cast(dtype);
@@ -144,9 +145,6 @@ pub(super) fn range(cx: &mut Cx<'_>) -> Results {
     Ok(vec![cx.b.cast(range, dtype)?])
 }
 
-/// Longest range that is made here; a broken model could ask for any number.
-const LONGEST_RANGE: i64 = 1 << 24;
-
 fn counted(dtype: DType, start: &[i64], limit: &[i64], delta: &[i64]) -> Result<Tensor, Refusal> {
     let (&[start], &[limit], &[delta]) = (start, limit, delta) else {
         return Err(Refusal::new("bounds must be scalars", "check the model with onnx.checker"));
@@ -156,9 +154,7 @@ fn counted(dtype: DType, start: &[i64], limit: &[i64], delta: &[i64]) -> Result<
     }
     let distance = if delta > 0 { limit.saturating_sub(start) } else { start.saturating_sub(limit) };
     let count = if distance <= 0 { 0 } else { (distance - 1) / delta.saturating_abs() + 1 };
-    if count > LONGEST_RANGE {
-        return Err(Refusal::new(format!("the range has {count} elements"), "make it shorter"));
-    }
+    countable(&[usize::try_from(count).unwrap_or(usize::MAX)])?;
     let values: Vec<i64> = (0..count).map(|i| start + i * delta).collect();
     Tensor::vector(values).cast(dtype).map_err(|_| no_kernel(dtype))
 }

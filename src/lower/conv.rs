@@ -1,7 +1,7 @@
 //! ONNX `Conv`.
 
 use super::window::{Window, add_height, channels_last_pads, drop_axis};
-use super::{Cx, Refusal, Results};
+use super::{Cx, Refusal, Results, countable};
 use crate::graph::{Activation, Op, ValueId, Window2d, Window3d};
 use crate::tensor::{DType, Perm, Tensor};
 
@@ -79,6 +79,7 @@ pub(super) fn bias(cx: &mut Cx<'_>, i: usize, channels: Option<usize>) -> Result
         return Ok(bias);
     }
     let channels = channels.ok_or_else(|| Refusal::new("the number of output channels is not known", ""))?;
+    countable(&[channels])?;
     Ok(cx.b.constant(Tensor::from_vec(&[channels], vec![0f32; channels])))
 }
 

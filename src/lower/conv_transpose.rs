@@ -2,7 +2,7 @@
 
 use super::conv::{perm, require_float32, split};
 use super::window::{Pads, Window, add_height, drop_axis};
-use super::{Cx, Refusal, Results};
+use super::{Cx, Refusal, Results, countable};
 use crate::graph::{Activation, Op, Padding, ValueId, Window3d};
 use crate::tensor::Tensor;
 
@@ -158,7 +158,7 @@ fn dilate(cx: &mut Cx<'_>, w: ValueId, window: &mut Window) -> Result<ValueId, R
     let (values, shape) = (data.to_f32s().map_err(|e| Refusal::new(e.to_string(), ""))?, data.shape().to_vec());
     let wide: Vec<usize> = (0..window.kernel.len()).map(|a| window.span(a)).collect();
     let dilated: Vec<usize> = shape[..2].iter().chain(&wide).copied().collect();
-    let mut out = vec![0f32; dilated.iter().product()];
+    let mut out = vec![0f32; countable(&dilated)?];
     for (flat, value) in values.into_iter().enumerate() {
         let (mut rest, mut to, mut stride) = (flat, 0, 1);
         for axis in (0..shape.len()).rev() {

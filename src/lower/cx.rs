@@ -34,6 +34,15 @@ impl From<InferError> for Refusal {
     }
 }
 
+/// The number of elements of a constant that a lowering is about to make from numbers alone: a broken model could ask for any.
+pub(super) fn countable(shape: &[usize]) -> Result<usize, Refusal> {
+    const MOST: usize = 1 << 24;
+    let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= MOST);
+    elements.ok_or_else(|| {
+        Refusal::new(format!("takes a constant of {shape:?} elements, which is too large"), "use smaller extents")
+    })
+}
+
 /// Values for the node's results, in order. Results at the end that the node leaves unnamed may be missing.
 pub(crate) type Results = Result<Vec<ValueId>, Refusal>;
 
@@ -45,12 +54,14 @@ pub(crate) struct Cx<'a> {
     inputs: Vec<Option<ValueId>>,
     /// Attributes that the lowering has looked at; one that is left over is a refusal.
     read: RefCell<Vec<String>>,
+    /// Operands that it has looked at, likewise.
+    used: RefCell<Vec<usize>>,
     notes: Vec<String>,
 }
 
 impl<'a> Cx<'a> {
     pub fn new(b: Builder<'a>, known: &'a mut Known, node: &'a onnx::Node, inputs: Vec<Option<ValueId>>) -> Cx<'a> {
-        Cx { b, known, node, inputs, read: RefCell::default(), notes: Vec::new() }
+        Cx { b, known, node, inputs, read: RefCell::default(), used: RefCell::default(), notes: Vec::new() }
     }
 
     /// Version of the operator set that the node is from.
@@ -78,12 +89,18 @@ impl<'a> Cx<'a> {
 
     /// Operand `i`, if it is given.
     pub fn optional(&self, i: usize) -> Option<ValueId> {
+        self.used.borrow_mut().push(i);
         self.inputs.get(i).copied().flatten()
     }
 
     /// All operands, none of which may be absent.
     pub fn all_inputs(&self) -> Result<Vec<ValueId>, Refusal> {
         (0..self.input_count()).map(|i| self.input(i)).collect()
+    }
+
+    /// Says that operand `i` changes nothing here.
+    pub fn ignore_operand(&self, i: usize) {
+        self.used.borrow_mut().push(i);
     }
 
     /// True where result `i` has a name, so that someone may use it.
@@ -282,12 +299,20 @@ impl<'a> Cx<'a> {
         Ok(dims)
     }
 
-    /// What every lowering must have seen to: results are bound, no attribute was overlooked.
+    /// What every lowering must have seen to: results are bound, no attribute and no operand was overlooked.
     pub fn finish(&self, results: &[ValueId]) -> Result<(), Refusal> {
         if let Some(i) = (results.len()..self.output_count()).find(|&i| self.wants_output(i)) {
             return Err(
                 Refusal::new(format!("result {i} is not supported"), "leave it unused").about(format!("result {i}"))
             );
+        }
+        let used = self.used.borrow();
+        if let Some(i) = (0..self.inputs.len()).find(|i| self.inputs[*i].is_some() && !used.contains(i)) {
+            return Err(Refusal::new(
+                "the operand is not supported in this opset",
+                "check the model with onnx.checker",
+            )
+            .about(format!("operand {i}")));
         }
         let read = self.read.borrow();
         match self.node.attributes.keys().find(|name| !read.iter().any(|r| r == *name)) {

@@ -1,6 +1,6 @@
 //! ONNX `DepthToSpace`, `SpaceToDepth`.
 
-use super::{Cx, Refusal, Results};
+use super::{Cx, Refusal, Results, countable};
 use crate::graph::{Op, ValueId};
 use crate::tensor::DType;
 
@@ -26,11 +26,12 @@ pub(super) fn depth_to_space(cx: &mut Cx<'_>) -> Results {
         "CRD" => {
             let Some(channels) = cx.dim(x, 1) else { return cx.fixed_shape(x).map(|_| Vec::new()) };
             // Channel (c, by, bx) of the operand is to be (by, bx, c).
+            countable(&[channels])?;
             let (area, depth) = (block * block, channels / (block * block));
             let order: Vec<i64> = (0..area).flat_map(|b| (0..depth).map(move |c| (c * area + b) as i64)).collect();
             cx.gather_axis(x, &order, 1)?
         }
-        _ => return Err(Refusal::new(format!("{mode:?} is not known"), "use DCR or CRD").about("attribute mode")),
+        _ => return Err(unknown(mode)),
     };
     spatial(cx, by_row, Op::DepthToSpace { block })
 }
@@ -38,17 +39,34 @@ pub(super) fn depth_to_space(cx: &mut Cx<'_>) -> Results {
 /// Lowers ONNX `SpaceToDepth` to `SPACE_TO_DEPTH`.
 ///
 /// # Accepts
-/// Any block size, unknown extents.
+/// Any block size, both orders of channels (`mode` of opset 28), unknown extents but that of the channels for `CRD`.
 /// # Produces
-/// `SPACE_TO_DEPTH`, channels last.
+/// `SPACE_TO_DEPTH`, channels last; after it for `CRD`, a `GATHER` that brings the channels in that order.
 /// # Refuses
 /// float64 and uint64.
 pub(super) fn space_to_depth(cx: &mut Cx<'_>) -> Results {
     let (x, block) = operand(cx)?;
+    let mode = cx.string_or("mode", "DCR")?;
     if block == 1 {
         return Ok(vec![x]);
     }
-    spatial(cx, x, Op::SpaceToDepth { block })
+    let by_row = spatial(cx, x, Op::SpaceToDepth { block })?;
+    match mode {
+        "DCR" => Ok(by_row),
+        "CRD" => {
+            let Some(depth) = cx.dim(x, 1) else { return cx.fixed_shape(x).map(|_| Vec::new()) };
+            // Channel (c, by, bx) of the result is channel (by, bx, c) of the builtin's.
+            let area = block * block;
+            countable(&[area, depth])?;
+            let order: Vec<i64> = (0..depth).flat_map(|c| (0..area).map(move |b| (b * depth + c) as i64)).collect();
+            by_row.into_iter().map(|y| cx.gather_axis(y, &order, 1)).collect()
+        }
+        _ => Err(unknown(mode)),
+    }
+}
+
+fn unknown(mode: &str) -> Refusal {
+    Refusal::new(format!("{mode:?} is not known"), "use DCR or CRD").about("attribute mode")
 }
 
 fn operand(cx: &mut Cx<'_>) -> Result<(ValueId, usize), Refusal> {

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use super::known::Known;
 use super::{Cx, Refusal, Row, TABLE};
-use crate::graph::{Builder, Evaluate, Graph, Origin, Shape, Type, ValueId, remove_dead};
+use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Origin, Shape, Type, ValueId, remove_dead};
 use crate::onnx;
 use crate::tensor::DType;
 
@@ -219,7 +219,13 @@ impl<'a> Driver<'a> {
 
     fn bind_outputs(&mut self) {
         let mut taken: HashSet<ValueId> = self.graph.inputs.iter().copied().collect();
+        let mut names = HashSet::new();
         for output in &self.model.outputs {
+            if !names.insert(&output.name) {
+                let what = "the output is listed twice, but a signature has one of each name";
+                self.problems.push(boundary_problem(&output.name, what.into(), "list it once".into()));
+                continue;
+            }
             let id = match self.values.get(&output.name) {
                 Some(Some(id)) => *id,
                 Some(None) => continue,
@@ -249,10 +255,26 @@ impl<'a> Driver<'a> {
                 Ok(own) => {
                     taken.insert(own);
                     self.graph.value_mut(own).name.clone_from(&output.name);
+                    self.believe(own, output);
                     self.graph.outputs.push(own);
                 }
                 Err(e) => self.problems.push(boundary_problem(&output.name, e.message, String::new())),
             }
+        }
+    }
+}
+
+impl Driver<'_> {
+    /// Takes the extents of an output from its declaration, where they hang on the data alone. Where inputs have dynamic extents,
+    /// declarations are often left from the example that the model was exported with.
+    fn believe(&mut self, id: ValueId, declared: &onnx::ValueInfo) {
+        let Some(dims) = &declared.shape else { return };
+        if !self.graph.inputs.iter().all(|&input| self.graph.shape(input).is_fixed()) {
+            return;
+        }
+        let declared = dims.iter().map(|d| if let onnx::Dim::Fixed(n) = d { Some(*n) } else { None });
+        for (dim, declared) in self.graph.value_mut(id).ty.shape.0.iter_mut().zip(declared) {
+            *dim = dim.or(declared);
         }
     }
 }
@@ -271,6 +293,12 @@ fn input_type(input: &onnx::ValueInfo) -> Result<Type, (String, String)> {
         return Err(("the input declares no shape".into(), hint));
     };
     let dims = dims.iter().map(|d| if let onnx::Dim::Fixed(n) = d { Some(*n) } else { None });
+    if let Some(n) = dims.clone().flatten().find(|&n| n > MAX_EXTENT) {
+        return Err((
+            format!("the input has an extent of {n}, but TFLite counts in 32 bits"),
+            "give it fewer elements".into(),
+        ));
+    }
     Ok(Type::new(dtype, Shape(dims.collect())))
 }
 

@@ -1,6 +1,6 @@
 //! ONNX `Gather`, `GatherElements`, `GatherND`.
 
-use super::{Cx, Refusal, Results};
+use super::{Cx, Refusal, Results, countable};
 use crate::graph::{Compare, Op, ValueId};
 use crate::tensor::{DType, Tensor};
 
@@ -23,17 +23,13 @@ const KERNEL: &[DType] = &[
 /// # Accepts
 /// Constant and run-time indices, which may count from the end.
 /// # Produces
-/// `GATHER`; `SLICE` (and `RESHAPE` for a scalar) for one run of constant indices of a float operand, which more delegates take;
-/// `LESS → ADD → SELECT_V2` before it for run-time indices that may be negative.
+/// `GATHER`; `LESS → ADD → SELECT_V2` before it for run-time indices that may be negative.
 /// # Refuses
 /// Constant indices that are out of range.
 pub(super) fn gather(cx: &mut Cx<'_>) -> Results {
     let axis = cx.int_or("axis", 0)?;
     let (x, indices) = (cx.input(0)?, cx.input(1)?);
     let axis = cx.axis(axis, x)?;
-    if let Some(run) = constant_run(cx, x, indices, axis)? {
-        return Ok(vec![run]);
-    }
     let extent = cx.dim(x, axis);
     let indices = match (cx.known_ints(indices), extent) {
         (Some(ints), Some(extent)) => {
@@ -46,10 +42,7 @@ pub(super) fn gather(cx: &mut Cx<'_>) -> Results {
             non_negative(cx, indices, extent)?
         }
     };
-    let dtype = cx.dtype(x);
-    let x = cx.in_kernel_type(x, KERNEL)?;
-    let gathered = cx.b.gather(x, indices, axis)?;
-    Ok(vec![cx.b.cast(gathered, dtype)?])
+    Ok(vec![cx.gather_at(x, indices, axis)?])
 }
 
 /// Index `i` along an axis of `extent` elements, from the start.
@@ -59,31 +52,6 @@ fn from_start(i: i64, extent: usize) -> Result<i32, Refusal> {
     valid.ok_or_else(|| {
         Refusal::new(format!("index {i} is outside an extent of {extent}"), "check the model").about("operand indices")
     })
-}
-
-/// `SLICE` in place of `GATHER`, where the indices are constant and count up by one.
-fn constant_run(cx: &mut Cx<'_>, x: ValueId, indices: ValueId, axis: usize) -> Result<Option<ValueId>, Refusal> {
-    let float = matches!(cx.dtype(x), DType::F32 | DType::F16);
-    let (Some(extent), Some(ints)) = (cx.dim(x, axis), cx.known_ints(indices)) else { return Ok(None) };
-    let (rank, indices_rank) = (cx.rank(x), cx.rank(indices));
-    if !float || rank < 2 || indices_rank > 1 || ints.is_empty() {
-        return Ok(None);
-    }
-    let ints = ints.iter().map(|&i| from_start(i, extent)).collect::<Result<Vec<_>, _>>()?;
-    if ints.windows(2).any(|pair| pair[0] + 1 != pair[1]) {
-        return Ok(None);
-    }
-    let unknown = cx.shape(x).dims().iter().filter(|d| d.is_none()).count();
-    if indices_rank == 0 && unknown > 1 {
-        return Ok(None);
-    }
-    let sliced = cx.slice_axis(x, axis, ints[0] as usize, ints.len())?;
-    if indices_rank == 1 {
-        return Ok(Some(sliced));
-    }
-    let mut dims = cx.reshape_dims(sliced)?;
-    dims.remove(axis);
-    Ok(Some(cx.b.reshape(sliced, &dims)?))
 }
 
 /// Run-time indices with `extent` (a scalar, or one number for each of the last axis) added to those that count from the end.
@@ -106,9 +74,14 @@ impl Cx<'_> {
         if in_order && self.dim(x, axis) == Some(indices.len()) {
             return Ok(x);
         }
+        let indices = self.b.ints(indices)?;
+        self.gather_at(x, indices, axis)
+    }
+
+    /// `GATHER`, in a type that its kernel takes.
+    pub fn gather_at(&mut self, x: ValueId, indices: ValueId, axis: usize) -> Result<ValueId, Refusal> {
         let dtype = self.dtype(x);
         let carried = self.in_kernel_type(x, KERNEL)?;
-        let indices = self.b.ints(indices)?;
         let gathered = self.b.gather(carried, indices, axis)?;
         Ok(self.b.cast(gathered, dtype)?)
     }
@@ -162,11 +135,8 @@ pub(super) fn gather_elements(cx: &mut Cx<'_>) -> Results {
     let stride = cx.b.scalar_of(DType::I32, strides[axis] as f64)?;
     let scaled = cx.b.mul(from_start, stride)?;
     let flat = cx.b.add(scaled, places)?;
-    let dtype = cx.dtype(x);
-    let x = cx.in_kernel_type(x, KERNEL)?;
     let flattened = cx.b.reshape(x, &[-1])?;
-    let gathered = cx.b.gather(flattened, flat, 0)?;
-    Ok(vec![cx.b.cast(gathered, dtype)?])
+    Ok(vec![cx.gather_at(flattened, flat, 0)?])
 }
 
 /// All extents of `x`, of which the first stands as 1 where it is not known.
@@ -243,6 +213,7 @@ pub(super) fn gather_nd(cx: &mut Cx<'_>) -> Results {
     if batch > 0 {
         let mut shape = cx.fixed_shape(given)?;
         shape.pop();
+        countable(&shape)?;
         let coordinates = grid(&shape).iter().flat_map(|c| c[..batch].iter().map(|&i| i as i64)).collect();
         shape.push(batch);
         let coordinates = cx.b.constant(index_tensor(&shape, coordinates)?);

@@ -26,6 +26,7 @@ pub(super) fn identity(cx: &mut Cx<'_>) -> Results {
 /// Training, and a training flag that is only known at run time.
 pub(super) fn dropout(cx: &mut Cx<'_>) -> Results {
     cx.ignore(&["seed"]);
+    cx.ignore_operand(1);
     let x = cx.input(0)?;
     if cx.opset() < 12 {
         cx.ignore(&["ratio"]);

@@ -6,6 +6,7 @@
 
 mod activation;
 mod batch_normalization;
+mod by_axis;
 mod cast;
 mod concat;
 mod constant;
@@ -44,3 +45,5 @@ pub use driver::{Lowered, Note, Problem, lower};
 pub use table::{Row, TABLE};
 
 pub(crate) use cx::{Cx, Refusal, Results};
+
+use cx::countable;

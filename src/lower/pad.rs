@@ -1,9 +1,10 @@
 //! ONNX `Pad`.
 
+use super::by_axis::ByAxis;
 use super::kernel_type::no_kernel;
 use super::reshape::Part;
-use super::{Cx, Refusal, Results};
-use crate::graph::{MirrorMode, Op, SliceMasks, ValueId};
+use super::{Cx, Refusal, Results, countable};
+use crate::graph::{Binary, MirrorMode, Op, SliceMasks, Unary, ValueId};
 use crate::tensor::{DType, Perm, Tensor};
 
 /// What the kernels of `PAD` and `PADV2` take.
@@ -23,27 +24,35 @@ struct Added {
 /// Lowers ONNX `Pad` to `PAD`, `PADV2`, `MIRROR_PAD` or `GATHER`.
 ///
 /// # Accepts
-/// `constant`, `reflect`, `edge` and `wrap`; amounts and value as attributes or operands, `axes`, negative amounts; any rank.
-/// Amounts and value that are fed at run time, for `constant` and `reflect` up to rank 5.
+/// `constant`, `reflect`, `edge` and `wrap`; amounts and value as attributes or operands (also fed at run time), `axes`; negative
+/// amounts; any rank.
 /// # Produces
 /// `constant`: `PAD`, or `PADV2` where the value is not zero. `reflect`: `MIRROR_PAD`. `edge` and `wrap`: a `GATHER` with constant
-/// indices for each axis. Negative amounts: `SLICE` before it. `RESHAPE`s around it for ranks above 5.
+/// indices for each axis. Negative amounts: `SLICE` before it. `RESHAPE`s around it for ranks above 5. What is only known at run
+/// time is computed there.
 /// # Refuses
-/// Run-time amounts for `edge` and `wrap`; `wrap` along axes of unknown extent; types that no kernel has.
+/// Run-time amounts for `constant` and ranks above 5; types that no kernel has.
 pub(super) fn pad(cx: &mut Cx<'_>) -> Results {
     let mode = cx.string_or("mode", "constant")?;
     let x = cx.input(0)?;
     let rank = cx.rank(x);
-    let amounts = if cx.opset() < 11 {
-        Some(cx.ints("pads")?.map(<[i64]>::to_vec).unwrap_or_default())
+    // The value is for one mode only.
+    cx.ignore_operand(2);
+    let given = if cx.opset() < 11 {
+        Some((cx.ints("pads")?.map(<[i64]>::to_vec).unwrap_or_default(), None))
     } else {
         let pads = cx.input(1)?;
-        cx.known_ints(pads)
+        let axes = cx.optional(3).filter(|_| cx.opset() >= 18);
+        let known_axes = axes.map(|axes| cx.known_ints(axes));
+        match (cx.known_ints(pads), known_axes) {
+            (Some(amounts), None) => Some((amounts, None)),
+            (Some(amounts), Some(Some(axes))) => Some((amounts, Some(axes))),
+            _ => None,
+        }
     };
-    let axes = cx.known_operand(3, "axes")?.filter(|_| cx.opset() >= 18);
+    let Some((amounts, axes)) = given else { return at_run_time(cx, x, mode) };
     let axes = axes.unwrap_or_else(|| (0..rank as i64).collect());
     let axes = axes.iter().map(|&axis| cx.axis(axis, x)).collect::<Result<Vec<_>, _>>()?;
-    let Some(amounts) = amounts else { return at_run_time(cx, x, mode, &axes) };
     if amounts.len() != 2 * axes.len() {
         let what = format!("has {} amounts for {} axes", amounts.len(), axes.len());
         return Err(Refusal::new(what, "check the model with onnx.checker").about("pads"));
@@ -64,12 +73,9 @@ pub(super) fn pad(cx: &mut Cx<'_>) -> Results {
             pad_constant(cx, x, &added, value)
         }
         "reflect" => pad_reflect(cx, x, &added),
-        "edge" => pad_by_index(cx, x, &added, |i, extent| i.clamp(0, extent - 1)),
-        "wrap" => pad_by_index(cx, x, &added, |i, extent| i.rem_euclid(extent)),
-        _ => {
-            Err(Refusal::new(format!("{mode:?} is not known"), "check the model with onnx.checker")
-                .about("attribute mode"))
-        }
+        "edge" => pad_by_index(cx, x, &added, Source::Edge),
+        "wrap" => pad_by_index(cx, x, &added, Source::Wrap),
+        _ => Err(unknown(mode)),
     }
 }
 
@@ -91,7 +97,7 @@ fn crop_open(cx: &mut Cx<'_>, x: ValueId, axis: usize, before: i64, after: i64) 
     let but = |kept: bool| if kept { all & !(1 << axis) } else { all };
     let masks = SliceMasks { begin: but(before < 0), end: but(after < 0), ..SliceMasks::default() };
     let (mut begins, mut ends) = (vec![0; rank], vec![0; rank]);
-    (begins[axis], ends[axis]) = (-before, after);
+    (begins[axis], ends[axis]) = (before.saturating_neg(), after);
     let (begin, end, steps) = (cx.b.ints(&begins)?, cx.b.ints(&ends)?, cx.b.ints(&vec![1; rank])?);
     Ok(cx.b.one(Op::StridedSlice(masks), &[x, begin, end, steps])?)
 }
@@ -172,11 +178,7 @@ fn pad_merged(cx: &mut Cx<'_>, x: ValueId, added: &[Added], value: Option<ValueI
 fn pad_reflect(cx: &mut Cx<'_>, x: ValueId, added: &[Added]) -> Results {
     let too_far = |a: &Added| cx.dim(x, a.axis).is_some_and(|extent| a.before.max(a.after) >= extent);
     if added.iter().any(too_far) {
-        return pad_by_index(cx, x, added, |i, extent| {
-            let period = (2 * (extent - 1)).max(1);
-            let i = i.rem_euclid(period);
-            if i < extent { i } else { period - i }
-        });
+        return pad_by_index(cx, x, added, Source::Reflect);
     }
     if added.is_empty() {
         return Ok(vec![x]);
@@ -191,84 +193,146 @@ fn pad_reflect(cx: &mut Cx<'_>, x: ValueId, added: &[Added]) -> Results {
     Ok(vec![cx.b.one(Op::MirrorPad { mode: MirrorMode::Reflect }, &[x, paddings])?])
 }
 
-/// Takes every element of the result from `source` of its index, which is negative before the first element of the operand.
-fn pad_by_index(cx: &mut Cx<'_>, x: ValueId, added: &[Added], source: impl Fn(i64, i64) -> i64) -> Results {
+/// Which element of the operand stands before the first and after the last one.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Edge,
+    Wrap,
+    Reflect,
+}
+
+impl Source {
+    /// Element of an axis that stands at index `i`, which is negative before the first one.
+    fn element(self, i: i64, extent: i64) -> i64 {
+        match self {
+            Source::Edge => i.clamp(0, extent - 1),
+            Source::Wrap => i.rem_euclid(extent),
+            Source::Reflect => {
+                let period = (2 * (extent - 1)).max(1);
+                let i = i.rem_euclid(period);
+                i.min(period - i)
+            }
+        }
+    }
+
+    /// [`Source::element`] for a vector of indices and an extent that are only known at run time.
+    fn elements(self, cx: &mut Cx<'_>, indices: ValueId, extent: ValueId) -> Result<ValueId, Refusal> {
+        let one = cx.b.scalar(1i32);
+        let last = cx.b.sub(extent, one)?;
+        Ok(match self {
+            Source::Edge => {
+                let zero = cx.b.scalar(0i32);
+                let low = cx.b.binary(Binary::Maximum, indices, zero)?;
+                cx.b.binary(Binary::Minimum, low, last)?
+            }
+            Source::Wrap => cx.b.binary(Binary::FloorMod, indices, extent)?,
+            Source::Reflect => {
+                let period = cx.b.add(last, last)?;
+                let period = cx.b.binary(Binary::Maximum, period, one)?;
+                let there = cx.b.binary(Binary::FloorMod, indices, period)?;
+                let back = cx.b.sub(period, there)?;
+                cx.b.binary(Binary::Minimum, there, back)?
+            }
+        })
+    }
+}
+
+fn unknown(mode: &str) -> Refusal {
+    Refusal::new(format!("{mode:?} is not known"), "check the model with onnx.checker").about("attribute mode")
+}
+
+/// Takes every element of the result from where `source` says.
+fn pad_by_index(cx: &mut Cx<'_>, x: ValueId, added: &[Added], source: Source) -> Results {
     let mut padded = x;
     for a in added {
         let Some(extent) = cx.dim(x, a.axis) else {
-            padded = pad_edge_open(cx, padded, *a)?;
+            let (before, after) = (cx.b.ints(&[a.before])?, cx.b.ints(&[a.after])?);
+            let (before, after) = (cx.b.reshape(before, &[])?, cx.b.reshape(after, &[])?);
+            padded = pad_axis_at_run_time(cx, padded, a.axis, before, after, source)?;
             continue;
         };
         if extent == 0 {
             return Err(Refusal::new("there is nothing to repeat along an axis of extent 0", "check the model"));
         }
+        countable(&[extent.saturating_add(a.before).saturating_add(a.after)])?;
         let range = -(a.before as i64)..(extent + a.after) as i64;
-        let indices: Vec<i64> = range.map(|i| source(i, extent as i64)).collect();
+        let indices: Vec<i64> = range.map(|i| source.element(i, extent as i64)).collect();
         padded = cx.gather_axis(padded, &indices, a.axis)?;
     }
     Ok(vec![padded])
 }
 
-/// `edge` along an axis of unknown extent: the first and the last element, repeated, joined to what is between.
-fn pad_edge_open(cx: &mut Cx<'_>, x: ValueId, added: Added) -> Result<ValueId, Refusal> {
-    if cx.string_or("mode", "constant")? != "edge" {
-        let what = format!("the elements to repeat depend on axis {} of {}", added.axis, cx.shape(x));
-        return Err(Refusal::new(what, "pin the model's dynamic inputs with --shape NAME=.."));
-    }
-    let repeated = |cx: &mut Cx<'_>, element: ValueId, times: usize| -> Result<ValueId, Refusal> {
-        let mut multiples = vec![1; cx.rank(x)];
-        multiples[added.axis] = times as i64;
-        let multiples = cx.b.ints(&multiples)?;
-        Ok(cx.b.one(Op::Tile, &[element, multiples])?)
+/// `GATHER` along one axis; amounts are `INT32` scalars, and may be negative.
+fn pad_axis_at_run_time(
+    cx: &mut Cx<'_>,
+    x: ValueId,
+    axis: usize,
+    before: ValueId,
+    after: ValueId,
+    source: Source,
+) -> Result<ValueId, Refusal> {
+    let extent = cx.extent_of(x, axis)?;
+    let first = cx.b.unary(Unary::Neg, before)?;
+    let limit = cx.b.add(extent, after)?;
+    let step = cx.b.scalar(1i32);
+    let indices = cx.b.one(Op::Range, &[first, limit, step])?;
+    let elements = source.elements(cx, indices, extent)?;
+    cx.gather_at(x, elements, axis)
+}
+
+/// Amounts or axes that are computed or fed. Negative amounts of mode `constant`, which the kernels reject, can't be told here.
+fn at_run_time(cx: &mut Cx<'_>, x: ValueId, mode: &str) -> Results {
+    let rank = cx.rank(x);
+    let pads = cx.input(1)?;
+    let sides = cx.b.reshape(pads, &[2, -1])?;
+    let sides = match cx.optional(3).filter(|_| cx.opset() >= 18) {
+        None => cx.as_i32(sides)?,
+        Some(axes) => {
+            let by_axis = ByAxis::new(cx, axes, rank)?;
+            let mut rows = Vec::new();
+            for side in 0..2 {
+                let index = cx.b.scalar(side);
+                let entries = cx.b.gather(sides, index, 0)?;
+                let row = by_axis.spread(cx, entries, 0)?;
+                rows.push(cx.b.reshape(row, &[1, rank as i64])?);
+            }
+            cx.b.concat(&rows, 0)?
+        }
     };
-    let mut parts = vec![x];
-    if added.before > 0 {
-        let first = cx.slice_axis(x, added.axis, 0, 1)?;
-        parts.insert(0, repeated(cx, first, added.before)?);
+    let source = match mode {
+        "constant" => return constant_at_run_time(cx, x, sides),
+        "edge" => Source::Edge,
+        "wrap" => Source::Wrap,
+        "reflect" => Source::Reflect,
+        _ => return Err(unknown(mode)),
+    };
+    let flat = cx.b.reshape(sides, &[2 * rank as i64])?;
+    let mut padded = x;
+    for axis in 0..rank {
+        let mut amount = |i: usize| -> Result<ValueId, Refusal> {
+            let index = cx.b.scalar(i as i32);
+            Ok(cx.b.gather(flat, index, 0)?)
+        };
+        let (before, after) = (amount(axis)?, amount(rank + axis)?);
+        padded = pad_axis_at_run_time(cx, padded, axis, before, after, source)?;
     }
-    if added.after > 0 {
-        let last = last_element(cx, x, added.axis)?;
-        parts.push(repeated(cx, last, added.after)?);
-    }
-    Ok(cx.b.concat(&parts, added.axis)?)
+    Ok(vec![padded])
 }
 
-fn last_element(cx: &mut Cx<'_>, x: ValueId, axis: usize) -> Result<ValueId, Refusal> {
-    let rank = cx.rank(x);
-    let all = if rank >= 32 { -1 } else { (1i32 << rank) - 1 };
-    let masks = SliceMasks { begin: all & !(1 << axis), end: all, ..SliceMasks::default() };
-    let mut begin = vec![0; rank];
-    begin[axis] = -1;
-    let (begin, end, steps) = (cx.b.ints(&begin)?, cx.b.ints(&vec![0; rank])?, cx.b.ints(&vec![1; rank])?);
-    let last = cx.b.one(Op::StridedSlice(masks), &[x, begin, end, steps])?;
-    let mut extents = cx.extents(last);
-    extents[axis] = super::known::Number::Known(1);
-    Ok(cx.refine(last, &extents))
-}
-
-/// `PAD` or `MIRROR_PAD` with amounts that are computed or fed; negative ones, which the kernels reject, can't be told here.
-fn at_run_time(cx: &mut Cx<'_>, x: ValueId, mode: &str, axes: &[usize]) -> Results {
-    let rank = cx.rank(x);
-    let in_order = axes.iter().copied().eq(0..rank);
-    if !in_order || rank > MAX_RANK || !matches!(mode, "constant" | "reflect") {
-        return Err(Refusal::new(
-            format!("must be constant for mode {mode:?}, given axes or ranks above {MAX_RANK}"),
-            "pin dynamic inputs with --shape so that it can be computed, or make it an initializer",
-        )
-        .about("operand pads"));
+/// `PAD` or `PADV2`; `sides` is `INT32 [2, rank]`.
+fn constant_at_run_time(cx: &mut Cx<'_>, x: ValueId, sides: ValueId) -> Results {
+    let (rank, dtype) = (cx.rank(x), cx.dtype(x));
+    if rank > MAX_RANK {
+        let what = format!("must be constant for ranks above {MAX_RANK}");
+        return Err(
+            Refusal::new(what, "pin dynamic inputs with --shape so that it can be computed").about("operand pads")
+        );
     }
-    let dtype = cx.dtype(x);
     if !KERNEL.contains(&dtype) {
         return Err(no_kernel(dtype));
     }
-    let pads = cx.input(1)?;
-    let pads = cx.as_i32(pads)?;
-    let sides = cx.b.reshape(pads, &[2, rank as i64])?;
     let swap = Perm::new(vec![1, 0]).unwrap_or_else(|| Perm::identity(2));
     let paddings = cx.b.transpose(sides, &swap)?;
-    if mode == "reflect" {
-        return Ok(vec![cx.b.one(Op::MirrorPad { mode: MirrorMode::Reflect }, &[x, paddings])?]);
-    }
     Ok(vec![match value(cx, x)? {
         None => cx.b.one(Op::Pad, &[x, paddings])?,
         Some(value) => cx.b.one(Op::PadV2, &[x, paddings, value])?,

@@ -2,7 +2,7 @@
 
 use super::conv::require_float32;
 use super::window::{Window, add_height, channels_last_pads, drop_axis};
-use super::{Cx, Refusal, Results};
+use super::{Cx, Refusal, Results, countable};
 use crate::graph::{Activation, Binary, Dim, Op, Padding, Pool, SliceMasks, ValueId};
 use crate::tensor::{DType, Tensor};
 
@@ -146,6 +146,9 @@ fn round_up(
     (0..extents.len()).map(extra).collect()
 }
 
+/// Kernels of more elements would make files that nobody wants to run.
+const MOST_SLICES: usize = 1 << 12;
+
 /// The pool as one strided slice for each element of the kernel, joined element by element.
 fn by_slices(cx: &mut Cx<'_>, x: ValueId, window: &Window, kind: Kind) -> Result<ValueId, Refusal> {
     let spatial = window.kernel.len();
@@ -163,7 +166,12 @@ fn by_slices(cx: &mut Cx<'_>, x: ValueId, window: &Window, kind: Kind) -> Result
         Kind::Average { .. } => (Binary::Add, Some(1.0 / window.kernel.iter().product::<usize>() as f32)),
     };
     let mut joined: Option<ValueId> = None;
-    for flat in 0..window.kernel.iter().product::<usize>() {
+    let slices = countable(&window.kernel)?;
+    if slices > MOST_SLICES {
+        let what = format!("has {slices} elements, and each would take operators of its own");
+        return Err(Refusal::new(what, "use a smaller kernel").about("attribute kernel_shape"));
+    }
+    for flat in 0..slices {
         let mut rest = flat;
         let (mut begin, mut end, mut strides) =
             (vec![0i64; spatial + 2], vec![0i64; spatial + 2], vec![1i64; spatial + 2]);
@@ -229,8 +237,10 @@ fn correct_divisor(
             let taps = (0..window.kernel[axis]).map(|k| o * window.strides[axis] + k * window.dilations[axis]);
             taps.filter(|p| (from..to).contains(p)).count()
         };
+        countable(&[out, window.kernel[axis]])?;
         counts.push((0..out).map(count).collect());
     }
+    countable(&counts.iter().map(Vec::len).collect::<Vec<_>>())?;
     let size = window.kernel.iter().product::<usize>() as f64;
     let shape: Vec<usize> = std::iter::once(1).chain(counts.iter().map(Vec::len)).chain(std::iter::once(1)).collect();
     let mut factors = vec![size];

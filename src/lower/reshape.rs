@@ -3,9 +3,10 @@
 
 use std::ops::Range;
 
+use super::by_axis::ByAxis;
 use super::known::Number;
 use super::{Cx, Refusal, Results};
-use crate::graph::{Compare, Op, Reduce, ValueId};
+use crate::graph::{Binary, Compare, Op, Reduce, Unary, ValueId};
 use crate::tensor::DType;
 
 /// One extent of a new shape, told from the old one.
@@ -126,13 +127,16 @@ pub(super) fn flatten(cx: &mut Cx<'_>) -> Results {
 /// Lowers ONNX `Squeeze` to `RESHAPE`.
 ///
 /// # Accepts
-/// Axes as attribute or constant operand, in any order; without axes, operands of known shape.
+/// Axes as attribute or operand (also one fed at run time), in any order; without axes, operands of known shape.
 /// # Produces
 /// `RESHAPE`, or `SQUEEZE` where more than one extent is not known.
 /// # Refuses
-/// Axes that are only known at run time, or none with unknown extents: the rank of the result would be dynamic.
+/// No axes, with unknown extents: the rank of the result would be dynamic.
 pub(super) fn squeeze(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
+    if let Some(axes) = run_time_axes(cx) {
+        return squeeze_at_run_time(cx, x, axes);
+    }
     let axes = match axes(cx)? {
         Some(axes) => axes.into_iter().map(|axis| cx.axis(axis, x)).collect::<Result<Vec<_>, _>>()?,
         None => {
@@ -160,13 +164,16 @@ pub(super) fn squeeze(cx: &mut Cx<'_>) -> Results {
 /// Lowers ONNX `Unsqueeze` to `RESHAPE`.
 ///
 /// # Accepts
-/// Axes as attribute or constant operand, in any order.
+/// Axes as attribute or operand (also one fed at run time), in any order.
 /// # Produces
 /// `RESHAPE`, or `EXPAND_DIMS` for each axis where more than one extent is not known.
 /// # Refuses
-/// Axes that are only known at run time: the rank of the result would be dynamic.
+/// Axes of unknown number: the rank of the result would be dynamic.
 pub(super) fn unsqueeze(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
+    if let Some(axes) = run_time_axes(cx) {
+        return unsqueeze_at_run_time(cx, x, axes);
+    }
     let axes = axes(cx)?.ok_or_else(|| Refusal::new("axes are missing", "check the model with onnx.checker"))?;
     let rank = cx.rank(x) + axes.len();
     let mut axes = axes.into_iter().map(|axis| cx.axis_in(axis, rank)).collect::<Result<Vec<_>, _>>()?;
@@ -190,6 +197,46 @@ pub(super) fn unsqueeze(cx: &mut Cx<'_>) -> Results {
 /// `axes` of `Squeeze` and `Unsqueeze`: an attribute before opset 13, an operand since.
 fn axes(cx: &mut Cx<'_>) -> Result<Option<Vec<i64>>, Refusal> {
     if cx.opset() < 13 { Ok(cx.ints("axes")?.map(<[i64]>::to_vec)) } else { cx.known_operand(1, "axes") }
+}
+
+/// The operand with the axes of `Squeeze` and `Unsqueeze`, where they are only known at run time.
+fn run_time_axes(cx: &mut Cx<'_>) -> Option<ValueId> {
+    let operand = cx.optional(1).filter(|_| cx.opset() >= 13)?;
+    if cx.known_ints(operand).is_some() { None } else { Some(operand) }
+}
+
+/// Keeps the extents of the axes that have no entry.
+fn squeeze_at_run_time(cx: &mut Cx<'_>, x: ValueId, axes: ValueId) -> Results {
+    let rank = cx.rank(x);
+    let left = rank.saturating_sub(cx.entries(axes, "axes")?);
+    let gone = ByAxis::new(cx, axes, rank)?.mask();
+    let stays = cx.b.unary(Unary::LogicalNot, gone)?;
+    let kept = cx.b.one(Op::Where, &[stays])?;
+    let kept = cx.b.reshape(kept, &[left as i64])?;
+    let shape = cx.shape_of(x)?;
+    let target = cx.b.gather(shape, kept, 0)?;
+    Ok(vec![cx.b.one(Op::Reshape, &[x, target])?])
+}
+
+/// Puts 1 on the axes that have an entry, and the extents there were on the others, in their order.
+fn unsqueeze_at_run_time(cx: &mut Cx<'_>, x: ValueId, axes: ValueId) -> Results {
+    let added = cx.entries(axes, "axes")?;
+    let (old, rank) = (cx.rank(x), cx.rank(x) + added);
+    if old == 0 {
+        return Ok(vec![cx.b.reshape(x, &vec![1; rank])?]);
+    }
+    let is_new = ByAxis::new(cx, axes, rank)?.mask();
+    let stays = cx.b.unary(Unary::LogicalNot, is_new)?;
+    let stays = cx.as_i32(stays)?;
+    let axis = cx.b.scalar(0i32);
+    let before = cx.b.one(Op::Cumsum { exclusive: true, reverse: false }, &[stays, axis])?;
+    let last = cx.b.scalar_of(DType::I32, (old - 1) as f64)?;
+    let before = cx.b.binary(Binary::Minimum, before, last)?;
+    let shape = cx.shape_of(x)?;
+    let moved = cx.b.gather(shape, before, 0)?;
+    let one = cx.b.scalar(1i32);
+    let target = cx.b.select(is_new, one, moved)?;
+    Ok(vec![cx.b.one(Op::Reshape, &[x, target])?])
 }
 
 impl Cx<'_> {

@@ -1,9 +1,9 @@
 //! ONNX `Slice`.
 
+use super::by_axis::ByAxis;
 use super::known::Number;
 use super::{Cx, Refusal, Results};
 use crate::graph::{Binary, Compare, Op, SliceMasks, ValueId};
-use crate::tensor::DType;
 
 /// How one axis is sliced.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,13 +27,17 @@ enum Cut {
 /// Lowers ONNX `Slice` to `SLICE` or `STRIDED_SLICE`.
 ///
 /// # Accepts
-/// Attributes (before opset 10) or operands; negative and out-of-range bounds, negative steps; starts and ends fed at run time.
+/// Attributes (before opset 10) or operands; negative and out-of-range bounds, negative steps; any operand fed at run time.
 /// # Produces
 /// `SLICE` for constant bounds and steps of 1, else `STRIDED_SLICE`. Nothing where everything is kept.
 /// # Refuses
-/// Axes or steps that are only known at run time.
+/// Bounds of unknown number.
 pub(super) fn slice(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
+    let mut known_or_absent = |i: usize| cx.optional(i).is_none_or(|id| cx.known_ints(id).is_some());
+    if !(known_or_absent(3) && known_or_absent(4)) {
+        return along_run_time_axes(cx, x);
+    }
     let (starts, ends, axes, steps) = bounds(cx)?;
     let misfit = || Refusal::new("starts, ends, axes and steps differ in length", "check the model with onnx.checker");
     if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
@@ -170,27 +174,48 @@ fn bound_vector(
     if known.iter().all(Option::is_some) {
         return cx.vector_of(known, |cx, _| cx.input(i));
     }
-    let mut operand = cx.input(i)?;
-    if cx.dtype(operand) == DType::I64 {
-        // The largest numbers, which stand for "to the end", would wrap to others in 32 bits.
-        for (kind, limit) in [(Binary::Minimum, i32::MAX), (Binary::Maximum, i32::MIN)] {
-            let limit = cx.b.scalar(i64::from(limit));
-            operand = cx.b.binary(kind, operand, limit)?;
-        }
-        operand = cx.as_i32(operand)?;
-    }
+    let operand = cx.input(i)?;
+    let operand = cx.narrowed(operand)?;
     cx.vector_of(known, |cx, axis| {
         let bound = cx.b.slice(operand, &[entries[axis] as i64], &[1])?;
         if !corrected.contains(&axis) {
             return Ok(bound);
         }
-        let extent = cx.extent_of(x, axis)?;
-        let zero = cx.b.scalar(0i32);
-        let from_end = cx.b.add(bound, extent)?;
-        let from_end = cx.b.binary(Binary::Maximum, from_end, zero)?;
-        let counts_from_end = cx.b.compare(Compare::Less, bound, zero)?;
-        Ok(cx.b.select(counts_from_end, from_end, bound)?)
+        let extent = cx.extent_vector(x, axis)?;
+        from_first(cx, bound, extent)
     })
+}
+
+/// `begin` as an index from the start, and no lower than 0.
+fn from_first(cx: &mut Cx<'_>, begin: ValueId, extent: ValueId) -> Result<ValueId, Refusal> {
+    let zero = cx.b.scalar(0i32);
+    let from_end = cx.b.add(begin, extent)?;
+    let from_end = cx.b.binary(Binary::Maximum, from_end, zero)?;
+    let counts_from_end = cx.b.compare(Compare::Less, begin, zero)?;
+    Ok(cx.b.select(counts_from_end, from_end, begin)?)
+}
+
+/// Slices where which axes are sliced, or in what steps, is only known at run time.
+fn along_run_time_axes(cx: &mut Cx<'_>, x: ValueId) -> Results {
+    let (starts, ends) = (cx.input(1)?, cx.input(2)?);
+    let count = cx.entries(starts, "starts")?;
+    let axes = match cx.optional(3) {
+        Some(axes) => axes,
+        None => cx.b.ints(&(0..count).collect::<Vec<_>>())?,
+    };
+    let by_axis = ByAxis::new(cx, axes, cx.rank(x))?;
+    let begin = by_axis.spread(cx, starts, 0)?;
+    let end = by_axis.spread(cx, ends, i32::MAX)?;
+    let ones = cx.b.ints(&vec![1; cx.rank(x)])?;
+    let steps = match cx.optional(4) {
+        Some(steps) => by_axis.spread(cx, steps, 1)?,
+        None => ones,
+    };
+    let shape = cx.shape_of(x)?;
+    let counted = from_first(cx, begin, shape)?;
+    let counts_down = cx.b.compare(Compare::Less, steps, ones)?;
+    let begin = cx.b.select(counts_down, counted, begin)?;
+    Ok(vec![cx.b.one(Op::StridedSlice(SliceMasks::default()), &[x, begin, end, steps])?])
 }
 
 impl Cx<'_> {

@@ -105,14 +105,19 @@ fn pads(cx: &Cx<'_>, spatial: usize) -> Result<Pads, Refusal> {
     if explicit.len() != 2 * spatial {
         return Err(bad());
     }
-    let pad = |i: usize| usize::try_from(explicit[i]).map_err(|_| bad());
+    let pad = |i: usize| natural(explicit[i]).ok_or_else(bad);
     Ok(Pads::Explicit((0..spatial).map(|i| Ok((pad(i)?, pad(i + spatial)?))).collect::<Result<_, Refusal>>()?))
+}
+
+/// An attribute as a count of elements, of which TFLite has 31 bits.
+fn natural(number: i64) -> Option<usize> {
+    i32::try_from(number).ok().and_then(|n| usize::try_from(n).ok())
 }
 
 /// A list of positive integers, one for each spatial axis.
 fn positive(cx: &Cx<'_>, name: &str, spatial: usize) -> Result<Option<Vec<usize>>, Refusal> {
     let Some(values) = cx.ints(name)? else { return Ok(None) };
-    let numbers: Option<Vec<usize>> = values.iter().map(|&v| usize::try_from(v).ok().filter(|&v| v > 0)).collect();
+    let numbers: Option<Vec<usize>> = values.iter().map(|&v| natural(v).filter(|&v| v > 0)).collect();
     match numbers {
         Some(numbers) if numbers.len() == spatial => Ok(Some(numbers)),
         _ => {

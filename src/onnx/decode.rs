@@ -15,12 +15,22 @@ use super::{Attribute, Dim, Graph, Model, Node, ValueInfo, tensor};
 pub enum ReadError {
     #[error("can't read {}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
-    #[error("not an ONNX model, or a damaged one: {0}")]
-    Decode(#[from] prost::DecodeError),
+    #[error("not an ONNX model, or a damaged one: {}", reason(.0))]
+    Decode(prost::DecodeError),
     #[error("not an ONNX model, or a damaged one: {0}")]
     Invalid(String),
     #[error("initializer {name:?}: {what}")]
     Initializer { name: String, what: String },
+}
+
+/// What prost says, without most of the way there, which grows with every level of nesting.
+fn reason(error: &prost::DecodeError) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text);
+    match text.split(": ").collect::<Vec<_>>().as_slice() {
+        [first, _, .., field, what] => format!("{first}: ..: {field}: {what}"),
+        _ => text.to_string(),
+    }
 }
 
 /// Reads a model file, with external data from beside it.
@@ -32,7 +42,7 @@ pub fn read_file(path: &Path) -> Result<Model, ReadError> {
     if bytes.is_empty() {
         return Err(ReadError::Invalid("the file is empty".into()));
     }
-    let proto = pb::ModelProto::decode(bytes)?;
+    let proto = pb::ModelProto::decode(bytes).map_err(ReadError::Decode)?;
     let folder = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
     model(proto, ExternalData::new(folder.map(Path::to_path_buf)))
 }
@@ -42,7 +52,7 @@ pub fn read_file(path: &Path) -> Result<Model, ReadError> {
 /// # Errors
 /// Where the bytes are not a sound ONNX model.
 pub fn read_bytes(bytes: &[u8]) -> Result<Model, ReadError> {
-    model(pb::ModelProto::decode(bytes)?, ExternalData::new(None))
+    model(pb::ModelProto::decode(bytes).map_err(ReadError::Decode)?, ExternalData::new(None))
 }
 
 fn model(mut proto: pb::ModelProto, mut external: ExternalData) -> Result<Model, ReadError> {

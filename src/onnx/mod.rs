@@ -9,6 +9,7 @@ mod external;
 mod tensor;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use indexmap::IndexMap;
 
@@ -25,6 +26,16 @@ pub enum Dim {
     /// Dynamic, with the name that the model gives it.
     Named(String),
     Unknown,
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dim::Fixed(n) => write!(f, "{n}"),
+            Dim::Named(name) => f.write_str(name),
+            Dim::Unknown => f.write_str("?"),
+        }
+    }
 }
 
 /// Declared type of an input or output.
@@ -97,7 +108,9 @@ impl Model {
             let fits = declared.len() == dims.len()
                 && declared.iter().zip(dims).all(|(d, n)| !matches!(d, Dim::Fixed(m) if m != n));
             if !fits {
-                return Err(format!("shape {dims:?} contradicts input {name:?}, which is declared as {declared:?}"));
+                let declared: Vec<String> = declared.iter().map(Dim::to_string).collect();
+                let declared = declared.join(",");
+                return Err(format!("shape {dims:?} contradicts input {name:?}, which is declared as [{declared}]"));
             }
         }
         input.shape = Some(dims.iter().map(|&d| Dim::Fixed(d)).collect());

@@ -2,7 +2,8 @@
 //! bias.
 //!
 //! Matches: `MUL`, `DIV`, `ADD`, `SUB` with a constant (one number, or one for each channel) or `NEG`, whose `float32` result feeds
-//! a convolution or matrix product with constant weights and nothing else.
+//! convolutions and matrix products with constant weights and nothing else: one, or several, as a normalization feeds queries,
+//! keys and values.
 //!
 //! Makes: the same operator on the operand as it was, with other weights; where something was added, with another bias (a new
 //! one where there was none). Weights that others use are copied, unless they are large.
@@ -18,23 +19,25 @@ use super::weights::Layer;
 use crate::graph::{Activation, Evaluate, Graph, InferError, Node, RewriteCx};
 
 pub(super) fn run(graph: &mut Graph, evaluate: &dyn Evaluate) -> Result<usize, InferError> {
-    sweep(graph, evaluate, replace)
+    let for_layers_only = for_layers_only(graph);
+    sweep(graph, evaluate, |cx, node| replace(cx, node, &for_layers_only))
 }
 
-fn replace(cx: &mut RewriteCx<'_>, node: &Node) -> Replaced {
+fn replace(cx: &mut RewriteCx<'_>, node: &Node, for_layers_only: &[bool]) -> Replaced {
     let Some(mut layer) = Layer::of(cx.graph(), node) else { return Ok(None) };
     let mut folded = false;
-    while fold(cx, &mut layer).is_some() {
+    while fold(cx, &mut layer, for_layers_only).is_some() {
         folded = true;
     }
     if folded { Ok(layer.emit(cx)?.map(|value| vec![value])) } else { Ok(None) }
 }
 
 /// Makes `layer` take the operand of the scale or addition whose result it takes now.
-fn fold(cx: &RewriteCx<'_>, layer: &mut Layer) -> Option<()> {
+fn fold(cx: &RewriteCx<'_>, layer: &mut Layer, for_layers_only: &[bool]) -> Option<()> {
     let graph = cx.graph();
     let x = layer.data()?;
-    let affine = Affine::of(graph, cx.sole_producer(x)?).filter(|a| a.activation == Activation::None)?;
+    let goes = cx.uses(x) == 1 || for_layers_only.get(x.0 as usize) == Some(&true);
+    let affine = Affine::of(graph, cx.producer(x).filter(|_| goes)?).filter(|a| a.activation == Activation::None)?;
     let channels = graph.shape(x).dims().last().copied().flatten()?;
     let fits = |factors: &[f64]| factors.len() == 1 || factors.len() == channels;
     let pads_shift = affine.shift != [0.0] && !layer.never_sees_padding(graph);
@@ -44,9 +47,21 @@ fn fold(cx: &RewriteCx<'_>, layer: &mut Layer) -> Option<()> {
     layer.absorb_input(cx, &affine, channels)
 }
 
+/// For each value whether all its uses are as operands of layers that can take in whatever scales it or is added to it.
+fn for_layers_only(graph: &Graph) -> Vec<bool> {
+    let mut open = graph.use_counts();
+    for node in &graph.nodes {
+        let layer = Layer::of(graph, node).filter(|layer| layer.has_weights() && layer.never_sees_padding(graph));
+        if let Some(x) = layer.and_then(|layer| layer.data()) {
+            open[x.0 as usize] = open[x.0 as usize].saturating_sub(1);
+        }
+    }
+    open.into_iter().map(|uses| uses == 0).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{NetBuilder, check, conv_2d, fully_connected, unchanged, window};
+    use super::super::testing::{Net, NetBuilder, check, conv_2d, fully_connected, unchanged, window};
     use super::run;
     use crate::graph::{Activation, InferError, Op, Padding, Unary, ValueId};
 
@@ -173,6 +188,31 @@ mod tests {
                 b.one(conv_2d(Padding::Same), &[x[0], filter, bias])
             },
         );
+    }
+
+    #[test]
+    fn several_layers_take_in_what_they_share() {
+        let net = |folded: bool| {
+            Net::new(&["f32[?,2]"], |b, x| {
+                let x = if folded {
+                    x[0]
+                } else {
+                    let scale = b.floats(&[2], vec![2.0, -4.0]);
+                    let x = b.mul(x[0], scale)?;
+                    shifted(b, x)?
+                };
+                let mut layer = |filter: [f32; 2], bias: f32| {
+                    let inputs = [x, b.floats(&[1, 2], filter.to_vec()), b.floats(&[1], vec![bias])];
+                    b.one(fully_connected(), &inputs)
+                };
+                if folded {
+                    Ok(vec![layer([2.0, -8.0], 210.0)?, layer([6.0, -16.0], 431.0)?])
+                } else {
+                    Ok(vec![layer([1.0, 2.0], 0.0)?, layer([3.0, 4.0], 1.0)?])
+                }
+            })
+        };
+        net(false).becomes(run, &net(true));
     }
 
     #[test]

@@ -3,18 +3,19 @@
 //! Matches: `MUL`, `DIV`, `ADD`, `SUB` with a constant (one number, or one for each output channel) or `NEG`, on the result of
 //! `CONV_2D`, `DEPTHWISE_CONV_2D`, `TRANSPOSE_CONV`, `CONV_3D`, `CONV_3D_TRANSPOSE` or `FULLY_CONNECTED` in `float32` that has no
 //! activation and whose result has no other use. A `RESHAPE` that keeps the last axis may stand between; for a single number also
-//! any `RESHAPE` or `TRANSPOSE`.
+//! any `RESHAPE` or `TRANSPOSE`; and for a factor a `BATCH_MATMUL`: that by which attention scales its scores goes into the weights
+//! of its queries.
 //!
 //! Makes: the same operator with other weights and another bias (a new one where there was none), and with the activation of what
 //! it took in. Weights that others use are copied, unless they are large.
 //!
-//! Not: where weights or bias are computed, where a product is too large for `float32`, or where one of the two must stay float
-//! and the other not.
+//! Not: where weights or bias are computed, where a product is too large for `float32`, or where the scale must stay float and the
+//! layer need not.
 //!
 //! Equal up to rounding, as a convolution is linear: products and sums are made in double precision and rounded once.
 
 use super::affine::Affine;
-use super::pattern::{Replaced, emit_as, sweep};
+use super::pattern::{Between, Replaced, emit_path, may_absorb, sweep};
 use super::weights::Layer;
 use crate::graph::{Activation, Evaluate, Graph, InferError, Node, Op, RewriteCx, ValueId};
 
@@ -24,43 +25,43 @@ pub(super) fn run(graph: &mut Graph, evaluate: &dyn Evaluate) -> Result<usize, I
 
 fn replace(cx: &mut RewriteCx<'_>, node: &Node) -> Replaced {
     let Some(affine) = Affine::of(cx.graph(), node) else { return Ok(None) };
-    let Some((moves, mut layer)) = layer_above(cx, &affine) else { return Ok(None) };
-    if layer.node().precision != node.precision || layer.scale_outputs(cx, &affine.scale).is_none() {
+    let Some(Found { mut layer, path }) = layer_above(cx, &affine, affine.x) else { return Ok(None) };
+    if !may_absorb(layer.node(), node) || layer.scale_outputs(cx, &affine.scale).is_none() {
         return Ok(None);
     }
     layer.shift_outputs(&affine.shift);
     layer.set_activation(affine.activation);
-    let Some(mut value) = layer.emit(cx)? else { return Ok(None) };
-    for mover in moves.iter().rev() {
-        let mut inputs = mover.inputs.clone();
-        inputs[0] = Some(value);
-        value = emit_as(cx, mover, mover.op.clone(), &inputs)?[0];
-    }
-    Ok(Some(vec![value]))
+    let Some(value) = layer.emit(cx)? else { return Ok(None) };
+    Ok(Some(vec![emit_path(cx, value, &path)?]))
 }
 
-/// The layer whose result `affine` works on, and the data movement in between from last to first.
-fn layer_above(cx: &RewriteCx<'_>, affine: &Affine) -> Option<(Vec<Node>, Layer)> {
+/// A layer, and what stands between it and the scale, in order.
+struct Found {
+    layer: Layer,
+    path: Vec<Between>,
+}
+
+/// The layer that `value` comes from, where what `affine` does to `value` may be done to the layer's result instead.
+fn layer_above(cx: &RewriteCx<'_>, affine: &Affine, value: ValueId) -> Option<Found> {
     let graph = cx.graph();
     let last_axis = |id: ValueId| graph.shape(id).dims().last().copied().flatten();
-    let (mut moves, mut at) = (Vec::new(), affine.x);
-    let layer = loop {
-        let producer = cx.sole_producer(at)?;
-        let moved = producer.input(0);
-        let transparent = match producer.op {
-            Op::Reshape => affine.is_uniform() || moved.and_then(last_axis).is_some_and(|c| last_axis(at) == Some(c)),
-            Op::Transpose => affine.is_uniform(),
-            _ => break Layer::of(graph, producer)?,
-        };
-        if !transparent {
-            return None;
+    let keeps_last_axis = |x: ValueId| last_axis(x).is_some() && last_axis(x) == last_axis(value);
+    let node = cx.sole_producer(value)?;
+    let operands = match node.op {
+        Op::Reshape if affine.is_uniform() || keeps_last_axis(node.input(0)?) => 0..1,
+        Op::Transpose if affine.is_uniform() => 0..1,
+        Op::BatchMatMul { .. } if affine.is_uniform() && affine.shift == [0.0] => 0..2,
+        _ => {
+            let layer = Layer::of(graph, node)?;
+            let fits = |factors: &[f64]| factors.len() == 1 || factors.len() == layer.channels();
+            let open = node.op.activation() == Some(Activation::None);
+            return (open && fits(&affine.scale) && fits(&affine.shift)).then_some(Found { layer, path: Vec::new() });
         }
-        moves.push(producer.clone());
-        at = moved?;
     };
-    let fits = |factors: &[f64]| factors.len() == 1 || factors.len() == layer.channels();
-    let open = layer.node().op.activation() == Some(Activation::None);
-    (open && fits(&affine.scale) && fits(&affine.shift)).then_some((moves, layer))
+    let mut operands = operands.filter_map(|i| Some((i, layer_above(cx, affine, node.input(i)?)?)));
+    let (operand, mut found) = operands.next()?;
+    found.path.push(Between { node: node.clone(), operand });
+    Some(found)
 }
 
 #[cfg(test)]
@@ -244,6 +245,32 @@ mod tests {
             let y = b.reshape(y, &[1, 4])?;
             let shift = b.floats(&[4], vec![0.5, 1.0, 2.0, 3.0]);
             b.add(y, shift)
+        });
+    }
+
+    #[test]
+    fn the_scale_of_attention_goes_into_its_queries_or_keys() {
+        let product = Op::BatchMatMul { adj_x: false, adj_y: true, asymmetric_inputs: false };
+        for queries in [true, false] {
+            let net = |scaled: bool| {
+                Net::new(&["f32[3,2]", "f32[4,2]"], |b, x| {
+                    let factor = if scaled { 0.5 } else { 1.0 };
+                    let filter = b.floats(&[2, 2], [1.0, 2.0, 3.0, 4.0].map(|w: f32| w * factor).to_vec());
+                    let layer = b.one(fully_connected(), &[x[if queries { 0 } else { 1 }], filter])?;
+                    let operands = if queries { [layer, x[1]] } else { [x[0], layer] };
+                    let scores = b.one(product.clone(), &operands)?;
+                    let half = b.scalar(0.5f32);
+                    Ok(vec![if scaled { scores } else { b.mul(scores, half)? }])
+                })
+            };
+            net(false).becomes(run, &net(true));
+        }
+        // What is added to a product is added to neither operand.
+        unchanged(run, &["f32[3,2]", "f32[4,2]"], |b, x| {
+            let layer = b.conv(fully_connected(), x[0], &[2, 2])?;
+            let scores = b.one(product.clone(), &[layer, x[1]])?;
+            let half = b.scalar(0.5f32);
+            b.add(scores, half)
         });
     }
 

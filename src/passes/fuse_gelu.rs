@@ -81,7 +81,7 @@ mod tests {
             &["f32[?,4]"],
             |b, x| {
                 let y = sum(b, x[0])?;
-                outer(b, x[0], y, 0.797_884_56)
+                outer(b, x[0], y, 0.797_884_6)
             },
             gelu,
         );

@@ -22,7 +22,10 @@ fn replace(cx: &mut RewriteCx<'_>, node: &Node) -> Replaced {
     }) else {
         return Ok(None);
     };
-    if !holds_all_of(middle, cx.graph().dtype(x)) {
+    // Narrower types than a byte have kernels to and from float32 alone.
+    let from = cx.graph().dtype(x);
+    let has_kernel = (from.bits() >= 8 || to == DType::F32) && (to.bits() >= 8 || from == DType::F32);
+    if !has_kernel || !holds_all_of(middle, from) {
         return Ok(None);
     }
     Ok(Some(vec![cx.b.cast(x, to)?]))

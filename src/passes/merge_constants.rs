@@ -26,10 +26,13 @@ pub(super) fn run(graph: &mut Graph, _: &dyn Evaluate) -> Result<usize, InferErr
     Ok(merged.into_iter().filter(|&m| m).count())
 }
 
+/// Type, shape and bytes of a constant.
+type Key<'a> = (DType, &'a [usize], &'a [u8]);
+
 /// For each value the first constant that is equal to it: itself, for most.
 fn first_equals(graph: &Graph) -> Vec<ValueId> {
     let uses = graph.use_counts();
-    let mut seen: HashMap<(DType, &[usize], &[u8]), Vec<ValueId>, FxBuildHasher> = HashMap::default();
+    let mut seen: HashMap<Key<'_>, Vec<ValueId>, FxBuildHasher> = HashMap::default();
     let ids = (0..graph.values.len()).map(|i| ValueId(i as u32));
     ids.map(|id| {
         let value = graph.value(id);

@@ -1,7 +1,7 @@
 //! Questions about nodes and values that several rewrites ask.
 
 use crate::graph::{
-    Activation, Binary, Evaluate, Graph, InferError, Node, Op, RewriteCx, Shape, Unary, ValueId, rewrite,
+    Activation, Binary, Evaluate, Graph, InferError, Node, Op, Precision, RewriteCx, Shape, Unary, ValueId, rewrite,
 };
 use crate::tensor::{DType, Tensor};
 
@@ -105,12 +105,34 @@ pub(super) fn emit_as(
     cx.b.emit(op, inputs)
 }
 
+/// A node between an operator and what is done to its result, and the operand that leads on to the operator.
+pub(super) struct Between {
+    pub node: Node,
+    pub operand: usize,
+}
+
+/// Emits the nodes of `path` again, from first to last, on `value` instead of what the first took.
+pub(super) fn emit_path(cx: &mut RewriteCx<'_>, mut value: ValueId, path: &[Between]) -> Result<ValueId, InferError> {
+    for Between { node, operand } in path {
+        let mut inputs = node.inputs.clone();
+        inputs[*operand] = Some(value);
+        value = emit_as(cx, node, node.op.clone(), &inputs)?[0];
+    }
+    Ok(value)
+}
+
 /// The entries of a `RESHAPE` to `shape`: -1 for the one extent that may be unknown. `None` where there are more of them, or
 /// where an extent of zero leaves open what -1 would stand for.
 pub(super) fn reshape_dims(shape: &Shape) -> Option<Vec<i64>> {
     let unknown = shape.dims().iter().filter(|d| d.is_none()).count();
     let certain = unknown == 0 || (unknown == 1 && !shape.dims().contains(&Some(0)));
     certain.then(|| shape.dims().iter().map(|d| d.map_or(-1, |d| d as i64)).collect())
+}
+
+/// True where `absorbing` may do the work of `absorbed` besides its own, and keep its precision: what stays float may take in what
+/// need not, at no cost; the other way round the larger operator would be kept from being quantized.
+pub(super) fn may_absorb(absorbing: &Node, absorbed: &Node) -> bool {
+    absorbing.precision == absorbed.precision || absorbing.precision == Precision::Float
 }
 
 /// The axes in the order of a `TRANSPOSE` with a constant permutation.

@@ -1,13 +1,13 @@
 //! The order of the passes.
 
-use crate::graph::{Evaluate, Graph, InferError};
+use crate::graph::{Evaluate, Graph, InferError, Model, Violation, verify};
 
 use super::{
     fold_input_scale_into_conv, fold_scale_into_conv, fuse_activation, fuse_clip, fuse_gelu, fuse_hard_swish, fuse_pad,
-    fuse_rsqrt, fuse_squared_difference, fuse_transpose, merge_casts, merge_constants, merge_duplicates, merge_pads,
-    merge_reshapes, merge_scales, merge_transposes, remove_broadcast, remove_dead, remove_identity, replace_division,
-    replace_gather, replace_matmul, replace_pad_value, replace_power, replace_split_v, replace_squeeze,
-    replace_strided_slice, replace_transpose, sink_reshape,
+    fuse_rsqrt, fuse_squared_difference, fuse_transpose, merge_casts, merge_constants, merge_duplicates, merge_factors,
+    merge_pads, merge_reshapes, merge_scales, merge_transposes, remove_broadcast, remove_dead, remove_flatten,
+    remove_identity, replace_division, replace_gather, replace_matmul, replace_pad_value, replace_power,
+    replace_split_v, replace_squeeze, replace_strided_slice, replace_transpose, sink_reshape,
 };
 
 /// A rewrite of a whole graph.
@@ -49,8 +49,10 @@ pub const BEFORE_LAYOUT: &[Pass] = &[
     pass("fuse_rsqrt", fuse_rsqrt::run),
     pass("merge_scales", merge_scales::run),
     // Matrix products, which have no layout.
+    pass("merge_factors", merge_factors::run),
     pass("fuse_transpose", fuse_transpose::run),
     pass("replace_matmul", replace_matmul::run),
+    pass("remove_flatten", remove_flatten::run),
     pass("fold_scale_into_conv", fold_scale_into_conv::run),
     pass("fold_input_scale_into_conv", fold_input_scale_into_conv::run),
     // Out of the way of transposes.
@@ -65,6 +67,7 @@ pub const AFTER_LAYOUT: &[Pass] = &[
     pass("merge_transposes", merge_transposes::run),
     pass("replace_transpose", replace_transpose::run),
     pass("merge_reshapes", merge_reshapes::run),
+    pass("remove_flatten", remove_flatten::run),
     pass("merge_duplicates", merge_duplicates::run),
     pass("fuse_transpose", fuse_transpose::run),
     pass("merge_scales", merge_scales::run),
@@ -85,7 +88,7 @@ pub const AFTER_LAYOUT: &[Pass] = &[
 const MAX_ROUNDS: usize = 8;
 
 /// Runs `passes` in their order, again and again until none finds anything. Returns how often each rewrote, in the order of
-/// `passes`.
+/// `passes`. Debug builds hold every pass to leaving a valid graph valid.
 ///
 /// # Errors
 /// Where a rewrite emits what does not fit its operands, which is a mistake in the rewrite.
@@ -95,12 +98,15 @@ pub fn run(
     passes: &[Pass],
 ) -> Result<Vec<(&'static str, usize)>, InferError> {
     let mut counts: Vec<(&str, usize)> = passes.iter().map(|pass| (pass.name, 0)).collect();
+    let valid_before = cfg!(debug_assertions) && violations(graph).is_empty();
     for _ in 0..MAX_ROUNDS {
         let mut found = 0;
         for (pass, (_, count)) in passes.iter().zip(&mut counts) {
-            let check = Check::before(graph);
             let rewritten = (pass.run)(graph, evaluate)?;
-            check.after(pass.name, graph);
+            if rewritten > 0 && valid_before {
+                let violations = violations(graph);
+                assert!(violations.is_empty(), "{} broke the graph: {violations:?}", pass.name);
+            }
             *count += rewritten;
             found += rewritten;
         }
@@ -111,26 +117,8 @@ pub fn run(
     Ok(counts)
 }
 
-/// Holds every pass to leaving a valid graph valid. In debug builds only: verification infers all types again.
-struct Check {
-    was_valid: bool,
-}
-
-impl Check {
-    fn before(graph: &Graph) -> Check {
-        Check { was_valid: cfg!(debug_assertions) && violations(graph).is_empty() }
-    }
-
-    fn after(self, pass: &str, graph: &Graph) {
-        if self.was_valid {
-            let violations = violations(graph);
-            assert!(violations.is_empty(), "{pass} broke the graph: {violations:?}");
-        }
-    }
-}
-
-fn violations(graph: &Graph) -> Vec<crate::graph::Violation> {
-    crate::graph::verify(&crate::graph::Model::single(graph.clone()))
+fn violations(graph: &Graph) -> Vec<Violation> {
+    verify(&Model::single(graph.clone()))
 }
 
 #[cfg(test)]

@@ -238,7 +238,7 @@ mod tests {
                 b.binary(Binary::Minimum, high, x)
             },
             |b, x| {
-                let zero = b.floats(&[1, 3], vec![0.0, -0.0, 0.0].iter().map(|z| z * 0.0).collect());
+                let zero = b.floats(&[1, 3], [0.0, -0.0, 0.0].iter().map(|z| z * 0.0).collect());
                 b.add(x, zero)
             },
         ];

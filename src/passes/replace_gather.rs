@@ -1,9 +1,9 @@
 //! `replace_gather`: `GATHER` of consecutive indices becomes `SLICE`, which XNNPACK runs, while it does not run `GATHER`.
 //!
-//! Matches: constant indices `i, i + 1, …` (a single one, and a scalar, too) that lie inside the axis, without batch axes; every
-//! element type. A scalar index drops the axis: a `RESHAPE` does that after the `SLICE`.
+//! Matches: constant indices `i, i + 1, …` (a single one, too) that lie inside the axis, without batch axes; every element type.
+//! Indices of another rank than 1 change the rank, a scalar drops the axis: a `RESHAPE` does that after the `SLICE`.
 //!
-//! Not: where the axis has an unknown size, or where a scalar index leaves more than one unknown extent. Equal.
+//! Not: where the axis has an unknown size, or where such indices leave more than one unknown extent. Equal.
 
 use super::pattern::{Replaced, reshape_dims, sweep};
 use crate::graph::{Evaluate, Graph, InferError, Node, Op, RewriteCx, ValueId};
@@ -34,7 +34,7 @@ struct Range {
     axis: usize,
     first: i64,
     count: i64,
-    /// Shape without the axis, for a scalar index.
+    /// Shape of the result, where the indices are no vector.
     shape: Option<Vec<i64>>,
 }
 
@@ -44,9 +44,8 @@ fn range_of(graph: &Graph, node: &Node) -> Option<Range> {
     let axis = normalize_axis(axis.into(), graph.shape(x).rank())?;
     let extent = i64::try_from(graph.shape(x).dim(axis)?).ok()?;
     let shape = match graph.shape(indices).rank() {
-        0 => Some(reshape_dims(graph.shape(*node.outputs.first()?))?),
         1 => None,
-        _ => return None,
+        _ => Some(reshape_dims(graph.shape(*node.outputs.first()?))?),
     };
     let indices = graph.const_ints(indices)?;
     let first = *indices.first()?;
@@ -88,6 +87,22 @@ mod tests {
     }
 
     #[test]
+    fn indices_of_any_rank_are_a_slice_and_a_shape() {
+        check(
+            run,
+            &["f32[4,2]"],
+            |b, x| {
+                let indices = b.constant(Tensor::from_vec(&[2, 1], vec![1i32, 2]));
+                b.gather(x[0], indices, 0)
+            },
+            |b, x| {
+                let x = b.slice(x[0], &[1, 0], &[2, 2])?;
+                b.reshape(x, &[2, 1, 2])
+            },
+        );
+    }
+
+    #[test]
     fn leaves_other_indices() {
         for indices in [vec![0, 2], vec![1, 0], vec![-2, -1], vec![3, 4]] {
             unchanged(run, &["f32[4,2]"], |b, x| {
@@ -95,10 +110,6 @@ mod tests {
                 b.gather(x[0], indices, 0)
             });
         }
-        unchanged(run, &["f32[4,2]"], |b, x| {
-            let indices = b.constant(Tensor::from_vec(&[1, 2], vec![0i32, 1]));
-            b.gather(x[0], indices, 0)
-        });
         unchanged(run, &["f32[?,2]"], |b, x| {
             let indices = b.ints(&[0, 1])?;
             b.gather(x[0], indices, 0)

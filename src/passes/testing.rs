@@ -138,6 +138,11 @@ fn assert_valid(graph: &Graph) {
 
 /// Both graphs give the same outputs for the same inputs, with every unknown extent 1, and 3.
 pub fn computes_the_same(before: &Graph, after: &Graph) {
+    computes_the_same_within(before, after, 2e-6);
+}
+
+/// [`computes_the_same`] within a relative tolerance.
+pub fn computes_the_same_within(before: &Graph, after: &Graph, tolerance: f64) {
     let mut compared = 0;
     for unknown in [1, 3] {
         let inputs: Vec<Tensor> =
@@ -148,8 +153,9 @@ pub fn computes_the_same(before: &Graph, after: &Graph) {
         for (expected, found) in expected.iter().zip(&found) {
             assert_eq!((expected.dtype(), expected.shape()), (found.dtype(), found.shape()));
             let (e, f) = (expected.to_f64s().unwrap(), found.to_f64s().unwrap());
-            let close =
-                |(e, f): (&f64, &f64)| e == f || (e.is_nan() && f.is_nan()) || (e - f).abs() <= 1e-6 + 2e-6 * e.abs();
+            let close = |(e, f): (&f64, &f64)| {
+                e == f || (e.is_nan() && f.is_nan()) || (e - f).abs() <= tolerance * (0.5 + e.abs())
+            };
             assert!(e.iter().zip(&f).all(close), "{e:?}\nbecame {f:?}\nfrom\n{before}to\n{after}");
         }
         compared += 1;

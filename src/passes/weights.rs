@@ -76,6 +76,10 @@ impl Layer {
         &self.node
     }
 
+    pub fn has_weights(&self) -> bool {
+        self.filter.is_some()
+    }
+
     pub fn data(&self) -> Option<ValueId> {
         self.node.input(self.roles.data)
     }
@@ -186,7 +190,7 @@ impl Layer {
                 Some(InputChannel { outputs: along / channels, per_group: 1, step: 0 })
             }
             // Groups of outputs, each of which sees its own inputs.
-            Op::Conv2d { .. } if channels % along == 0 && channels / along <= self.channels => {
+            Op::Conv2d { .. } if channels.is_multiple_of(along) && channels / along <= self.channels => {
                 Some(InputChannel { outputs: self.channels / (channels / along), per_group: along, step: 1 })
             }
             Op::DepthwiseConv2d { .. } | Op::Conv2d { .. } => None,

@@ -91,7 +91,7 @@ impl Samples {
         for input in &inputs {
             let array = &arrays[&input.name];
             let samples = match chunk(array, input) {
-                Some(rows) if rows > 0 && array.shape()[0] % rows == 0 => array.shape()[0] / rows,
+                Some(rows) if rows > 0 && array.shape()[0].is_multiple_of(rows) => array.shape()[0] / rows,
                 _ => return Err(type_error(&sample, input, array, " (with samples along the first axis)")),
             };
             if *count.get_or_insert(samples) != samples {

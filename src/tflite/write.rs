@@ -193,7 +193,8 @@ impl Subgraph<'_> {
         let mut signature = Vec::with_capacity(value.ty.shape.rank());
         for dim in value.ty.shape.dims() {
             let extent = dim.map(i32::try_from).transpose();
-            let extent = extent.map_err(|_| self.invalid(place(), format!("has shape {}", value.ty.shape)))?;
+            let extent = extent
+                .map_err(|_| self.invalid(place(), format!("has an extent past 32 bits in {}", value.ty.shape)))?;
             shape.push(extent.unwrap_or(1));
             signature.push(extent.unwrap_or(-1));
         }

@@ -4,6 +4,9 @@ mod broken;
 #[path = "../common/mod.rs"]
 mod common;
 mod elsewhere;
+mod foreign;
+mod inspection;
+mod layout;
 mod litert;
 mod ops;
 mod round_trip;

@@ -19,15 +19,22 @@ impl InferError {
     }
 }
 
+/// The largest extent of an axis: the format and the kernels count in 32 bits. Products of two extents so fit in 64.
+pub const MAX_EXTENT: usize = i32::MAX as usize;
+
 type Inferred = Result<Vec<Type>, InferError>;
 
 /// Result types of `op` on `inputs`, one for each result.
 ///
 /// # Errors
-/// Where an operand is missing, or types or shapes don't fit together.
+/// Where an operand is missing, types or shapes don't fit together, or an extent does not fit the 31 bits that TFLite has for it.
 pub fn infer(graph: &Graph, op: &Op, inputs: &[Option<ValueId>]) -> Result<Vec<Type>, InferError> {
     let args = Args { graph, inputs, op: op.name() };
-    result_types(op, &args).map_err(|e| InferError::new(format!("{}: {}", op.name(), e.message)))
+    let types = result_types(op, &args).map_err(|e| InferError::new(format!("{}: {}", op.name(), e.message)))?;
+    match types.iter().find(|ty| ty.shape.dims().iter().flatten().any(|&d| d > MAX_EXTENT)) {
+        Some(ty) => Err(InferError::new(format!("{}: the result is too large: {}", op.name(), ty.shape))),
+        None => Ok(types),
+    }
 }
 
 /// The operands of one node, as inference looks at them.

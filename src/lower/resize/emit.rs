@@ -1,16 +1,12 @@
 //! The operators that a resize becomes.
 
-use super::Target;
-use super::geometry::{Axis, Coordinates, Flags, Method, Mode, Row};
-use super::pin;
+use super::NEAREST;
+use super::geometry::{Axis, Flags, Method, Mode, Row};
 use crate::graph::{Activation, Op, Unary, ValueId};
-use crate::lower::known::Number;
 use crate::lower::reshape::Part;
 use crate::lower::{Cx, Refusal, Results};
 use crate::tensor::{DType, Perm, Tensor};
 
-/// What the kernel of `RESIZE_NEAREST_NEIGHBOR` takes, in every runtime.
-const NEAREST: &[DType] = &[DType::F32, DType::I8, DType::U8, DType::I16];
 /// Matrices of more elements are not written: weighted sums of gathered elements take their place.
 const LARGEST_MATRIX: usize = 1 << 18;
 
@@ -20,7 +16,7 @@ pub(super) fn resize(cx: &mut Cx<'_>, x: ValueId, method: &Method, asked: &[Axis
         let what = format!("axis {} is resized from {} to {}", empty.axis, empty.input, empty.output);
         return Err(Refusal::new(what, "give every axis at least one element"));
     }
-    let rows: Vec<Vec<Row>> = asked.iter().map(|axis| method.rows(axis)).collect();
+    let rows: Vec<Vec<Row>> = asked.iter().map(|axis| method.rows(axis)).collect::<Result<_, _>>()?;
     let is_identity = |axis: &Axis, rows: &[Row]| {
         axis.input == axis.output && rows.iter().enumerate().all(|(i, row)| row.taps == [(i, 1.0)] && !row.outside)
     };
@@ -202,104 +198,4 @@ fn extrapolate(cx: &mut Cx<'_>, x: ValueId, changed: &[(&Axis, &Vec<Row>)], valu
         outside = Some(cx.b.select(here, value, outside.unwrap_or(x))?);
     }
     Ok(outside.unwrap_or(x))
-}
-
-/// Extents that a mode is tried on where they are not known: far more than a tie or a rounding needs to show.
-const TRIED: std::ops::RangeInclusive<usize> = 1..=160;
-
-/// Resizes along axes of unknown extent: by the builtin that takes elements from the same place for every extent.
-pub(super) fn at_run_time(cx: &mut Cx<'_>, x: ValueId, method: &Method, axes: &[usize], target: &Target) -> Results {
-    let stays = |cx: &mut Cx<'_>, entry: usize| match target {
-        Target::Scales(scales) => scales[entry] == 1.0,
-        Target::Sizes(_, sizes) => sizes[entry] == cx.extents(x)[axes[entry]],
-    };
-    let moving: Vec<usize> = (0..axes.len()).filter(|&entry| !stays(cx, entry)).collect();
-    let plane = [2, 1].into_iter().find(|&first| moving.iter().all(|&e| (first..first + 2).contains(&axes[e])));
-    let nearest = method.mode == Mode::Nearest;
-    let in_kernel = if nearest { NEAREST.contains(&cx.dtype(x)) } else { cx.dtype(x) == DType::F32 };
-    let (Some(first), true) = (plane, cx.rank(x) == 4 && in_kernel) else {
-        let sizes_known = !matches!(target, Target::Sizes(_, sizes) if sizes.contains(&Number::Unknown));
-        if !sizes_known {
-            return Err(pin("must be a constant").about("operand sizes"));
-        }
-        return Err(pin(format!("the elements to take from {} depend on its extents", cx.shape(x))));
-    };
-    let tried: Vec<Axis> =
-        moving.iter().flat_map(|&entry| trials(method, cx.dim(x, axes[entry]), target, entry)).collect();
-    let flags = Flags::for_axes(method, &tried).filter(|_| !(method.antialias || tried.is_empty()));
-    let Some(flags) = flags else {
-        return Err(pin(format!("no builtin resizes {} in this mode for every extent", cx.shape(x))));
-    };
-    let mut extents = cx.extents(x);
-    for &entry in &moving {
-        extents[axes[entry]] = scaled(extents[axes[entry]], target, entry);
-    }
-    let entry_of = |axis: usize| moving.iter().copied().find(|&e| axes[e] == axis);
-    let known: Vec<Option<i64>> = [first, first + 1].map(|axis| extents[axis].known()).to_vec();
-    let size = cx.vector_of(&known, |cx, i| extent_at_run_time(cx, x, first + i, entry_of(first + i), target))?;
-    let Flags { align_corners, half_pixel_centers } = flags;
-    let op = match method.mode {
-        Mode::Nearest => Op::ResizeNearest { align_corners, half_pixel_centers },
-        Mode::Linear | Mode::Cubic => Op::ResizeBilinear { align_corners, half_pixel_centers },
-    };
-    let plane = if first == 2 { cx.channels_last(x)? } else { x };
-    let resized = cx.b.one(op, &[plane, size])?;
-    let resized = if first == 2 { cx.channels_first(resized)? } else { resized };
-    Ok(vec![cx.refine(resized, &extents)])
-}
-
-/// Axes to try a mode on: with the extent and size that are known, and many others in place of those that are not.
-fn trials(method: &Method, input: Option<usize>, target: &Target, entry: usize) -> Vec<Axis> {
-    let inputs: Vec<usize> = input.map_or(TRIED.collect(), |n| vec![n]);
-    let axis = |input: usize, output: usize, scale: f32| Axis { axis: 0, input, output, scale, roi: (0.0, 1.0) };
-    match target {
-        Target::Scales(scales) => {
-            let scale = scales[entry];
-            inputs.iter().map(|&n| axis(n, (scale * n as f32) as usize, scale)).collect()
-        }
-        Target::Sizes(_, sizes) => {
-            let outputs: Vec<usize> = match sizes[entry].known().and_then(|n| usize::try_from(n).ok()) {
-                Some(n) => vec![n],
-                // One element comes from elsewhere in this mode; that much is said in the refusal of what is left.
-                None if method.coordinates == Coordinates::PytorchHalfPixel => TRIED.skip(1).collect(),
-                None => TRIED.collect(),
-            };
-            let pairs = inputs.iter().flat_map(|&n| outputs.iter().map(move |&m| (n, m)));
-            pairs.map(|(n, m)| axis(n, m, m as f32 / n as f32)).collect()
-        }
-    }
-}
-
-fn scaled(extent: Number, target: &Target, entry: usize) -> Number {
-    match target {
-        Target::Scales(scales) => match extent {
-            Number::Known(n) => Number::Known((scales[entry] * n as f32) as i64),
-            _ => Number::Unknown,
-        },
-        Target::Sizes(_, sizes) => sizes[entry],
-    }
-}
-
-/// The size along one axis of the plane, as a vector of one element.
-fn extent_at_run_time(
-    cx: &mut Cx<'_>,
-    x: ValueId,
-    axis: usize,
-    entry: Option<usize>,
-    target: &Target,
-) -> Result<ValueId, Refusal> {
-    match (target, entry) {
-        (Target::Sizes(sizes, _), Some(entry)) => {
-            let sizes = cx.as_i32(*sizes)?;
-            cx.slice_axis(sizes, 0, entry, 1)
-        }
-        (target, entry) => {
-            let extent = cx.extent_vector(x, axis)?;
-            let (Target::Scales(scales), Some(entry)) = (target, entry) else { return Ok(extent) };
-            let float = cx.b.cast(extent, DType::F32)?;
-            let scale = cx.b.scalar(scales[entry]);
-            let scaled = cx.b.mul(float, scale)?;
-            Ok(cx.b.cast(scaled, DType::I32)?)
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! In single precision and in the order of ONNX Runtime, so that ties of the nearest modes fall the same way.
 
-use crate::lower::Refusal;
+use crate::lower::{Refusal, countable};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -141,8 +141,10 @@ pub(super) fn unknown(name: &str, attribute: &str) -> Refusal {
 
 impl Method {
     /// One row for each element of the result along `axis`.
-    pub fn rows(&self, axis: &Axis) -> Vec<Row> {
-        (0..axis.output).map(|i| self.row(i, axis)).collect()
+    pub fn rows(&self, axis: &Axis) -> Result<Vec<Row>, Refusal> {
+        let widest = if self.antialias { 4.0 / axis.scale.min(1.0) } else { 4.0 };
+        countable(&[axis.output, widest as usize])?;
+        Ok((0..axis.output).map(|i| self.row(i, axis)).collect())
     }
 
     fn row(&self, i: usize, axis: &Axis) -> Row {
@@ -307,7 +309,8 @@ mod tests {
     fn weights_add_up_to_one() {
         let cubic = method(Mode::Cubic, Coordinates::HalfPixel, Rounding::PreferFloor);
         for method in [cubic, Method { antialias: true, ..cubic }, Method { exclude_outside: true, ..cubic }] {
-            for row in method.rows(&axis(7, 3)).into_iter().chain(method.rows(&axis(3, 7))) {
+            let rows = |axis| method.rows(&axis).unwrap();
+            for row in rows(axis(7, 3)).into_iter().chain(rows(axis(3, 7))) {
                 let sum: f32 = row.taps.iter().map(|tap| tap.1).sum();
                 assert!((sum - 1.0).abs() < 1e-6, "{row:?}");
             }

@@ -264,6 +264,13 @@ fn inspected_graph(graph: &schema::SubGraph, codes: &[schema::OperatorCode], buf
             assign(mentioned.as_deref().unwrap_or_default(), Role::Inner);
         }
     }
+    for tensor in tensors {
+        if let Some(schema::QuantizationDetails::BlockwiseQuantization(blocks)) =
+            tensor.quantization.as_deref().map(|parameters| &parameters.details)
+        {
+            assign(&[blocks.scales, blocks.zero_points], Role::Inner);
+        }
+    }
     assign(&outputs, Role::Output);
     assign(&inputs, Role::Input);
     let tensor = |(tensor, role)| inspected_tensor(tensor, role, buffers);

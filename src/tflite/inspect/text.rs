@@ -139,9 +139,14 @@ fn quantization(quantization: &InspectedQuantization) -> String {
     }
 }
 
-/// Five digits, small and large numbers by their exponent.
+/// As few digits as tell the number, and no more than five.
 fn number(x: f32) -> String {
-    if x == 0.0 || (1e-3..1e4).contains(&x.abs()) { format!("{x:.5}") } else { format!("{x:.4e}") }
+    let whole = x.to_string();
+    match x.abs() {
+        _ if whole.len() <= 7 => whole,
+        1e-3..1e4 => format!("{x:.5}"),
+        _ => format!("{x:.4e}"),
+    }
 }
 
 /// A count of bytes in the unit that suits it.
