@@ -81,7 +81,7 @@ fn outputs_may_be_inputs_and_constants_and_the_same_twice() {
     graph.outputs = vec![ids["x"], constant, ids["relu"], ids["relu"]];
     let x = floats(&[1, 2], &[-1.0, 1.0]);
     let relu = floats(&[1, 2], &[0.0, 1.0]);
-    let outputs = Runner::new(&graph).unwrap().run(&[x.clone()]).unwrap();
+    let outputs = Runner::new(&graph).unwrap().run(std::slice::from_ref(&x)).unwrap();
     assert_eq!(outputs, [x, Tensor::scalar(7i32), relu.clone(), relu]);
 }
 
@@ -170,9 +170,9 @@ fn threads_and_sizes_do_not_mix() {
     let shared = Runner::new(&graph).unwrap();
     let samples: Vec<Tensor> = (0..8).map(|i| random.floats(&[1, 9 + i % 3, 8 + i, 3])).collect();
     let alone: Vec<Vec<Tensor>> =
-        samples.iter().map(|x| Runner::new(&graph).unwrap().run(&[x.clone()]).unwrap()).collect();
+        samples.iter().map(|x| Runner::new(&graph).unwrap().run(std::slice::from_ref(x)).unwrap()).collect();
     let together: Vec<Vec<Tensor>> = std::thread::scope(|scope| {
-        let run = |x: &Tensor| shared.run(&[x.clone()]).unwrap();
+        let run = |x: &Tensor| shared.run(std::slice::from_ref(x)).unwrap();
         let threads: Vec<_> = samples.iter().map(|x| scope.spawn(move || run(x))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -187,7 +187,7 @@ fn a_net_gives_what_litert_gives() {
     let x = random.floats(&[1, 17, 14, 3]);
     let input = graph.inputs[0];
     graph.value_mut(input).ty.shape = Shape::fixed(x.shape());
-    let y = Runner::new(&graph).unwrap().run(&[x.clone()]).unwrap();
+    let y = Runner::new(&graph).unwrap().run(std::slice::from_ref(&x)).unwrap();
     let file = tflite::write(&Model::single(graph), &tflite::WriteOptions::default()).unwrap().into_bytes();
     for kernels in [Kernels::Builtin, Kernels::Xnnpack] {
         let found = run_litert(library, &file, kernels, &IndexMap::from([("x".to_string(), x.clone())])).unwrap();
