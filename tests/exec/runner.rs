@@ -273,7 +273,7 @@ fn quantized() -> Graph {
 fn integer_kernels_are_simulated_to_a_step() {
     let graph = quantized();
     let x = Random::new(43).numbers(DType::I8, &[1, 6, 5, 4]);
-    let y = Runner::new(&graph).unwrap().run(&[x.clone()]).unwrap();
+    let y = Runner::new(&graph).unwrap().run(std::slice::from_ref(&x)).unwrap();
     assert_eq!(y[0].dtype(), DType::I8);
     let values = y[0].to_i64s().unwrap();
     assert!(values.iter().any(|&v| v > -100 && v < 120), "{values:?}");

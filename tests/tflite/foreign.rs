@@ -242,6 +242,9 @@ fn quantization_is_read_as_it_stands() {
     assert!(file.refused().contains("in blocks over several axes"), "{}", file.refused());
 }
 
+/// Makes a foreign file into one that is refused.
+type Change = fn(&mut Foreign);
+
 #[test]
 fn broken_and_unknown_things_are_named() {
     let refused = |break_it: fn(&mut Foreign)| {
@@ -249,7 +252,7 @@ fn broken_and_unknown_things_are_named() {
         break_it(&mut file);
         file.refused()
     };
-    let cases: [(fn(&mut Foreign), &str); 11] = [
+    let cases: [(Change, &str); 11] = [
         (|f| f.tensor(0).type_ = TensorType(99), r#"tensor 0 "x": is of type TensorType(99)"#),
         (|f| f.tensor(0).external_buffer = 1, r#"tensor 0 "x": has its data in another file"#),
         (|f| f.tensor(0).buffer = 5, r#"tensor 0 "x": is in buffer 5"#),

@@ -24,7 +24,7 @@ fn sample(case: &str, value: &Value, seed: usize) -> Tensor {
         match value.ty.dtype {
             DType::Bool => f64::from(u8::from(spread > 0.5)),
             dtype if dtype.is_float() && positive => 0.1 + 2.0 * spread,
-            dtype if dtype.is_float() && divisor => (0.3 + 2.0 * spread) * if i % 2 == 0 { 1.0 } else { -1.0 },
+            dtype if dtype.is_float() && divisor => (0.3 + 2.0 * spread) * if i.is_multiple_of(2) { 1.0 } else { -1.0 },
             dtype if dtype.is_float() => 5.0 * spread - 2.5,
             DType::U8 => (256.0 * spread).floor(),
             _ if index => (4.0 * spread).floor(),
