@@ -66,7 +66,7 @@ fn rooms_know_only_what_is_below_them() {
         files.extend(single.exists().then_some(single));
         assert!(!files.is_empty(), "room {room} has no files");
         for file in files.iter().filter(|f| !is_test(f)) {
-            let text = std::fs::read_to_string(&file).expect("readable source");
+            let text = std::fs::read_to_string(file).expect("readable source");
             for name in used(&text) {
                 if name != *room && !allowed.contains(&name.as_str()) {
                     wrong.push(format!("{}: {room} must not know {name}", file.display()));

@@ -75,7 +75,7 @@ fn extents_past_all_bounds() {
         let mut raw = add.clone();
         let tensor = &mut raw.graph.as_mut().unwrap().initializer[0];
         tensor.float_data.clear();
-        tensor.raw_data = vec![0; 8].into();
+        tensor.raw_data = vec![0; 8];
         says(&refused(&raw), &["initializer \"w\"", &dims[0].to_string()]);
     }
 }

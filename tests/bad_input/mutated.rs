@@ -126,10 +126,16 @@ fn change_constant(tensors: &mut [pb::TensorProto], random: &mut Random) {
                 let at = random.below(raw.len() / bytes.len()) * bytes.len();
                 raw[at..at + bytes.len()].copy_from_slice(&bytes);
             }
-            tensor.raw_data = raw.into();
-            any(&mut tensor.int64_data, random).map(|x| *x = word);
-            any(&mut tensor.int32_data, random).map(|x| *x = word as i32);
-            any(&mut tensor.float_data, random).map(|x| *x = float);
+            tensor.raw_data = raw;
+            if let Some(x) = any(&mut tensor.int64_data, random) {
+                *x = word;
+            }
+            if let Some(x) = any(&mut tensor.int32_data, random) {
+                *x = word as i32;
+            }
+            if let Some(x) = any(&mut tensor.float_data, random) {
+                *x = float;
+            }
         }
     }
 }
@@ -150,8 +156,12 @@ fn change_attribute(nodes: &mut [pb::NodeProto], random: &mut Random) {
         _ => {
             attribute.i = random.pick(&WORDS);
             attribute.f = random.pick(&FLOATS);
-            any(&mut attribute.ints, random).map(|x| *x = random.pick(&WORDS));
-            any(&mut attribute.floats, random).map(|x| *x = random.pick(&FLOATS));
+            if let Some(x) = any(&mut attribute.ints, random) {
+                *x = random.pick(&WORDS);
+            }
+            if let Some(x) = any(&mut attribute.floats, random) {
+                *x = random.pick(&FLOATS);
+            }
         }
     }
 }
@@ -167,7 +177,9 @@ fn change_operand(graph: &mut pb::GraphProto, random: &mut Random) {
             any(&mut node.input, random).map(String::clear);
         }
         _ if !names.is_empty() => {
-            any(&mut node.input, random).map(|i| *i = random.pick(&names));
+            if let Some(i) = any(&mut node.input, random) {
+                *i = random.pick(&names);
+            }
         }
         _ => {}
     }
