@@ -254,8 +254,9 @@ impl<'a> Driver<'a> {
             match own {
                 Ok(own) => {
                     taken.insert(own);
+                    let own = self.with_declared_extents(own, output);
+                    taken.insert(own);
                     self.graph.value_mut(own).name.clone_from(&output.name);
-                    self.believe(own, output);
                     self.graph.outputs.push(own);
                 }
                 Err(e) => self.problems.push(boundary_problem(&output.name, e.message, String::new())),
@@ -265,17 +266,20 @@ impl<'a> Driver<'a> {
 }
 
 impl Driver<'_> {
-    /// Takes the extents of an output from its declaration, where they hang on the data alone. Where inputs have dynamic extents,
-    /// declarations are often left from the example that the model was exported with.
-    fn believe(&mut self, id: ValueId, declared: &onnx::ValueInfo) {
-        let Some(dims) = &declared.shape else { return };
-        if !self.graph.inputs.iter().all(|&input| self.graph.shape(input).is_fixed()) {
-            return;
-        }
-        let declared = dims.iter().map(|d| if let onnx::Dim::Fixed(n) = d { Some(*n) } else { None });
-        for (dim, declared) in self.graph.value_mut(id).ty.shape.0.iter_mut().zip(declared) {
-            *dim = dim.or(declared);
-        }
+    /// An output whose extents hang on data as a value of the extents that the model declares: some interfaces of the runtime can't
+    /// hand out others. Where inputs have dynamic extents, declarations may be left from an example, and are not believed.
+    fn with_declared_extents(&mut self, id: ValueId, declared: &onnx::ValueInfo) -> ValueId {
+        let fixed = |d: &onnx::Dim| if let onnx::Dim::Fixed(n) = d { i64::try_from(*n).ok() } else { None };
+        let dims: Option<Vec<i64>> = declared.shape.as_deref().and_then(|dims| dims.iter().map(fixed).collect());
+        let hangs_on_data = !self.graph.shape(id).is_fixed()
+            && self.graph.inputs.iter().all(|&input| self.graph.shape(input).is_fixed());
+        let Some(dims) = dims.filter(|_| hangs_on_data) else { return id };
+        let origin = self.graph.nodes.iter().rev().find(|n| n.outputs.contains(&id)).and_then(|n| n.origin);
+        let mut b = Builder::new(self.graph, self.evaluate);
+        b.set_origin(origin, &declared.name);
+        let Ok(shaped) = b.reshape(id, &dims) else { return id };
+        self.graph.value_mut(id).name.push_str("/before");
+        shaped
     }
 }
 

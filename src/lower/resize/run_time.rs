@@ -51,7 +51,9 @@ fn by_builtin(cx: &mut Cx<'_>, x: ValueId, request: &Request, moving: &[usize]) 
     let kernel = if method.mode == Mode::Nearest { NEAREST } else { &[DType::F32] };
     let plane = [2, 1].into_iter().find(|&first| in_plane(first));
     let (Some(first), true) = (plane, cx.rank(x) == 4 && kernel.contains(&cx.dtype(x))) else { return Ok(None) };
-    if method.antialias || request.policy != Policy::Stretch || moving.is_empty() {
+    // What is tried below is whole images: boxes are beyond the builtins.
+    let crops = !moving.iter().all(|&entry| request.boxes.is_whole(entry));
+    if crops || method.antialias || request.policy != Policy::Stretch || moving.is_empty() {
         return Ok(None);
     }
     let mut tried = Vec::new();
