@@ -29,6 +29,8 @@ pub struct Difference {
     pub elements: u64,
     /// Elements that are not equal at all: NaN or infinite on one side only, or unequal integers.
     pub mismatched: u64,
+    /// Those of them that no number of dB can tell of: NaN or infinite on one side.
+    pub nonfinite: u64,
 }
 
 impl Difference {
@@ -45,6 +47,7 @@ impl Difference {
             let same_nonfinite = (e.is_nan() && f.is_nan()) || e == f;
             if !(e.is_finite() && f.is_finite()) {
                 self.mismatched += u64::from(!same_nonfinite);
+                self.nonfinite += u64::from(!same_nonfinite);
                 continue;
             }
             self.signal += e * e;
@@ -57,13 +60,14 @@ impl Difference {
 
     /// Signal to noise in dB: infinite where all is equal, negative infinite where something can't be compared.
     pub fn db(&self) -> f64 {
-        if self.mismatched > 0 && self.noise == 0.0 {
-            return f64::NEG_INFINITY;
+        let db = 10.0 * (self.signal / self.noise).log10();
+        match self.noise {
+            _ if self.nonfinite > 0 => f64::NEG_INFINITY,
+            0.0 => f64::INFINITY,
+            // Sums past all numbers.
+            _ if db.is_nan() => f64::NEG_INFINITY,
+            _ => db,
         }
-        if self.noise == 0.0 {
-            return f64::INFINITY;
-        }
-        10.0 * (self.signal / self.noise).log10()
     }
 }
 
@@ -99,5 +103,7 @@ mod tests {
     #[test]
     fn a_nan_on_one_side_is_never_fine() {
         assert_eq!(of(vec![1.0, 2.0], vec![1.0, f32::NAN]).db(), f64::NEG_INFINITY);
+        assert_eq!(of(vec![1.0, 2.0], vec![1.000001, f32::NAN]).db(), f64::NEG_INFINITY);
+        assert_eq!(of(vec![1.0, f32::INFINITY], vec![1.000001, f32::NEG_INFINITY]).db(), f64::NEG_INFINITY);
     }
 }

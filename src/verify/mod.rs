@@ -56,10 +56,14 @@ impl VerifyReport {
 pub enum VerifyError {
     #[error("can't read {}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
-    #[error(transparent)]
-    Model(#[from] onnx::ReadError),
+    #[error("{}: {source}", path.display())]
+    Model { path: PathBuf, source: onnx::ReadError },
+    /// No library, or one that does not run samples.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// LiteRT does not take the file.
+    #[error("{}: {source}", path.display())]
+    Load { path: PathBuf, source: RuntimeError },
     #[error(transparent)]
     Sample(#[from] SampleError),
     #[error(transparent)]
@@ -78,8 +82,10 @@ pub fn verify(file: &Path, options: &Options) -> Result<VerifyReport, VerifyErro
     let library = Library::find(options.runtime.as_deref())?;
     let bytes = std::fs::read(file).map_err(|source| VerifyError::File { path: file.into(), source })?;
     let kernels = if options.plain_kernels { Kernels::Builtin } else { Kernels::Xnnpack };
-    let mut session = Session::new(&library, bytes, &RunOptions { threads: 1, kernels })?;
-    let model = onnx::read_file(&options.against)?;
+    let session = Session::new(&library, bytes, &RunOptions { threads: 1, kernels });
+    let mut session = session.map_err(|source| VerifyError::Load { path: file.into(), source })?;
+    let against = &options.against;
+    let model = onnx::read_file(against).map_err(|source| VerifyError::Model { path: against.clone(), source })?;
     let specs = input_specs(&model, &session)?;
     let samples = match &options.inputs {
         Some(path) => Samples::open(path, specs)?,
@@ -92,6 +98,10 @@ pub fn verify(file: &Path, options: &Options) -> Result<VerifyReport, VerifyErro
     for i in 0..samples.len() {
         let inputs = samples.get(i)?;
         let expected = source.outputs(i, &inputs)?;
+        if expected.len() != names.len() {
+            let what = format!("{} outputs to compare with, but the model has {}", expected.len(), names.len());
+            return Err(VerifyError::Mismatch(what));
+        }
         let actual = run(&mut session, &input_names, &inputs)?;
         for ((name, report), expected) in names.iter().zip(&mut reports).zip(&expected) {
             let found = actual.iter().find(|(n, _)| n == name).map(|(_, t)| t);

@@ -1,0 +1,278 @@
+//! The program as users see it: help, usage errors, output for people and for programs, the same bytes at every run, `verify`.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use common::command::{Ran, command, is_clear, litesmith, run, says};
+use common::{Random, fixtures, litert, onnx};
+use litesmith::{Converter, Quantize};
+
+fn digits(name: &str) -> PathBuf {
+    fixtures().join("digits").join(name)
+}
+
+/// Converts the digits model to `path`, and runs with further arguments and this many threads.
+fn convert_digits(path: &Path, args: &[&str], threads: usize) -> Ran {
+    let mut command = command();
+    command.arg("convert").arg(digits("digits.onnx")).arg("-o").arg(path).args(args);
+    let ran = run(command.env("RAYON_NUM_THREADS", threads.to_string()));
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "errors and progress are for terminals");
+    ran
+}
+
+/// Arguments for a quantized result.
+fn int8() -> Vec<String> {
+    ["--quantize", "int8", "--calibration", &digits("calibration.npz").display().to_string()].map(String::from).to_vec()
+}
+
+#[test]
+fn help_is_given() {
+    let ran = litesmith(["--help"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    for subcommand in ["convert", "inspect", "verify", "ops"] {
+        says(&ran.stdout, &[subcommand]);
+        let ran = litesmith([subcommand, "--help"]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{subcommand}");
+        says(&ran.stdout, &["Usage: litesmith", subcommand]);
+    }
+    says(&litesmith(["--version"]).stdout, &[env!("CARGO_PKG_VERSION")]);
+}
+
+#[test]
+fn wrong_usage_has_a_code_of_its_own() {
+    let model = digits("digits.onnx").display().to_string();
+    let wrong: &[&[&str]] = &[
+        &[],
+        &["transmogrify"],
+        &["convert"],
+        &["convert", &model, &model],
+        &["convert", &model, "--frobnicate"],
+        &["convert", &model, "--quantize", "int3"],
+        &["convert", &model, "--output"],
+        &["convert", &model, "--output", ""],
+        &["convert", &model, "--shape", "1,2"],
+        &["inspect"],
+        &["verify", &model],
+        &["verify", &model, "--against", &model, "--min-sqnr", "much"],
+        &["ops", "Conv"],
+    ];
+    for args in wrong {
+        let ran = litesmith(*args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{args:?}");
+        says(&ran.stderr, &["--help"]);
+    }
+}
+
+#[test]
+fn operators_are_listed() {
+    let text = litesmith(["ops"]);
+    assert_eq!(text.code, Some(0));
+    let lines: Vec<Vec<&str>> = text.stdout.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(lines.len(), litesmith::lower::TABLE.len());
+    assert!(lines.contains(&vec!["ai.onnx", "Conv"]) && lines.is_sorted());
+    let json = litesmith(["ops", "--json"]).json();
+    let listed =
+        json.as_array().unwrap().iter().map(|o| vec![o["domain"].as_str().unwrap(), o["op"].as_str().unwrap()]);
+    assert!(listed.eq(lines), "both forms list the same");
+}
+
+#[test]
+fn output_for_people_and_for_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("digits.tflite");
+    let text = convert_digits(&path, &[], 1).stdout;
+    says(&text, &["operators", "transposes  0", "file", "written", "digits.tflite"]);
+    assert_eq!(convert_digits(&path, &["--quiet"], 1).stdout, "");
+    let json = convert_digits(&path, &["--json"], 1).json();
+    assert_eq!(json["file_bytes"], std::fs::metadata(&path).unwrap().len());
+    assert!(json["quantization"].is_null());
+
+    let inspect = |args: &[&str]| run(command().arg("inspect").arg(&path).args(args));
+    says(&inspect(&[]).stdout, &["CONV_2D", "image", "logits"]);
+    assert!(inspect(&["--json"]).json().is_object());
+
+    let mut args = int8();
+    args.push("--json".into());
+    let json = convert_digits(&path, &args.iter().map(String::as_str).collect::<Vec<_>>(), 1).json();
+    assert!(json["quantization"]["int8"].as_u64().unwrap() > 5, "{json}");
+    assert!(inspect(&["--json"]).json().is_object());
+}
+
+#[test]
+fn the_result_lies_beside_the_model_if_no_place_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(digits("digits.onnx"), folder.path().join("a.b.onnx")).unwrap();
+    let ran = run(command().current_dir(folder.path()).args(["convert", "a.b.onnx"]));
+    assert_eq!(ran.code, Some(0));
+    assert!(folder.path().join("a.b.tflite").is_file());
+}
+
+/// `litesmith ops | head -1`
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = command().arg("ops").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+}
+
+#[test]
+fn the_same_bytes_at_every_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = |args: &[String], threads: usize| {
+        let path = folder.path().join("out.tflite");
+        convert_digits(&path, &args.iter().map(String::as_str).collect::<Vec<_>>(), threads);
+        std::fs::read(path).unwrap()
+    };
+    let int8_by_library = Converter::new().quantize(Quantize::Int8).calibration(digits("calibration.npz"));
+    for (args, converter) in [(vec![], Converter::new()), (int8(), int8_by_library)] {
+        let library = converter.convert_file(digits("digits.onnx")).unwrap().bytes;
+        for threads in [1, 1, 2] {
+            assert!(bytes(&args, threads) == library, "{args:?} with {threads} threads");
+        }
+    }
+}
+
+mod verify {
+    use super::*;
+
+    /// A folder with the digits model as float.
+    fn converted() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("digits.tflite");
+        convert_digits(&path, &["--quiet"], 1);
+        (folder, path)
+    }
+
+    fn verify(file: &Path, model: &Path, args: &[&str]) -> Ran {
+        let mut command = command();
+        command.arg("verify").arg(file).arg("--against").arg(model).args(args);
+        if let Some(library) = litert() {
+            command.arg("--runtime").arg(library.path());
+        }
+        run(&mut command)
+    }
+
+    #[test]
+    fn without_a_runtime_it_says_how_to_get_one() {
+        let (folder, path) = converted();
+        let mut command = command();
+        command.env_clear().env("PATH", folder.path()).arg("verify").arg(&path);
+        let ran = run(command.arg("--against").arg(digits("digits.onnx")));
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+        says(&is_clear(&ran.stderr), &["no LiteRT library found", "pip install ai-edge-litert", "--runtime"]);
+    }
+
+    #[test]
+    fn a_runtime_that_is_none() {
+        let (folder, path) = converted();
+        let verify = |runtime: &Path| {
+            let mut command = command();
+            command.arg("verify").arg(&path).arg("--against").arg(digits("digits.onnx"));
+            let ran = run(command.arg("--runtime").arg(runtime));
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+            is_clear(&ran.stderr)
+        };
+        says(&verify(Path::new("/none/libLiteRt.so")), &["/none/libLiteRt.so", "pip install ai-edge-litert"]);
+        says(&verify(&path), &["digits.tflite", "LiteRT library"]);
+        says(&verify(folder.path()), &[&folder.path().display().to_string(), "pip install ai-edge-litert"]);
+    }
+
+    #[test]
+    fn a_good_file_passes() {
+        if litert().is_none() {
+            return;
+        }
+        let (_folder, path) = converted();
+        let ran = verify(&path, &digits("digits.onnx"), &[]);
+        assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+        says(&ran.stdout, &["logits", "ok:"]);
+        let ran = verify(&path, &digits("digits.onnx"), &["--json"]);
+        assert_eq!(ran.json()["outputs"][0]["name"], "logits");
+    }
+
+    #[test]
+    fn too_high_a_bound_fails() {
+        if litert().is_none() {
+            return;
+        }
+        let (_folder, path) = converted();
+        let ran = verify(&path, &digits("digits.onnx"), &["--min-sqnr", "1000"]);
+        assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+        says(&ran.stdout, &["FAILED", "1000 dB"]);
+    }
+
+    #[test]
+    fn a_file_of_another_model() {
+        if litert().is_none() {
+            return;
+        }
+        let (folder, path) = converted();
+        let other = folder.path().join("relu.onnx");
+        let message = |model: &tract_onnx::pb::ModelProto| {
+            std::fs::write(&other, onnx::bytes(model)).unwrap();
+            let ran = verify(&path, &other, &[]);
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{}", ran.stderr);
+            is_clear(&ran.stderr)
+        };
+        says(&message(&onnx::relu()), &["no input \"x\""]);
+        let relu = |x: &str, y: &str, dims: &[i64]| {
+            let (input, output) = (onnx::value(x, onnx::FLOAT, dims), onnx::value(y, onnx::FLOAT, dims));
+            onnx::model(vec![onnx::node("Relu", &[x], &[y])], vec![], vec![input], vec![output])
+        };
+        says(&message(&relu("image", "y", &[1, 1, 8, 8])), &["no output \"y\""]);
+        says(&message(&relu("image", "logits", &[1, 1, 8, 8])), &["\"logits\"", "[1, 10]", "[1, 1, 8, 8]"]);
+        says(&message(&relu("image", "logits", &[1, 1, 9, 9])), &["\"image\"", "8", "9"]);
+    }
+
+    #[test]
+    fn files_that_are_missing_or_none() {
+        if litert().is_none() {
+            return;
+        }
+        let (folder, path) = converted();
+        let refused = |file: &Path, model: &Path, args: &[&str]| {
+            let ran = verify(file, model, args);
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{}", ran.stderr);
+            is_clear(&ran.stderr)
+        };
+        let model = digits("digits.onnx");
+        let none = folder.path().join("none");
+        let text = folder.path().join("text");
+        std::fs::write(&text, "nothing of use").unwrap();
+        says(&refused(&none, &model, &[]), &["none", "No such file"]);
+        says(&refused(&path, &none, &[]), &["none", "No such file"]);
+        says(&refused(&text, &model, &[]), &["text"]);
+        says(&refused(&path, &text, &[]), &["text", "not an ONNX model"]);
+        says(&refused(&path, &path, &[]), &["digits.tflite", "not an ONNX model"]);
+        says(&refused(&path, &model, &["--inputs", "/none"]), &["/none", "no such file or folder"]);
+        says(&refused(&path, &model, &["--expected", "/none"]), &["/none"]);
+        let test_set = digits("test.npz").display().to_string();
+        says(&refused(&path, &model, &["--inputs", &test_set]), &["test.npz", "\"labels\""]);
+    }
+
+    /// Runs in a process of its own, which a runtime that trusts its files could take down.
+    #[test]
+    fn damaged_files() {
+        if litert().is_none() {
+            return;
+        }
+        let (folder, path) = converted();
+        let whole = std::fs::read(&path).unwrap();
+        let broken = folder.path().join("broken.tflite");
+        let mut random = Random::new(4);
+        for round in 0..30 {
+            let mut bytes = whole.clone();
+            if round % 3 == 0 {
+                bytes.truncate(random.below(whole.len()));
+            } else {
+                bytes[random.below(whole.len())] ^= 1 << random.below(8);
+            }
+            std::fs::write(&broken, bytes).unwrap();
+            let ran = verify(&broken, &digits("digits.onnx"), &[]);
+            assert!(matches!(ran.code, Some(0 | 1)), "round {round}: {:?}", ran.code);
+        }
+    }
+}
