@@ -195,7 +195,7 @@ impl Rewriter<'_> {
         for (place, &of) in x.loops.iter().enumerate() {
             let bit = 1i32.checked_shl(u32::try_from(place).ok()?)?;
             if self.nest.loops[of].bind == Bind::Whole {
-                let moved = |mask: i32| if mask >> of & 1 == 1 { bit } else { 0 };
+                let moved = |mask: i32| if of < 32 && mask >> of & 1 == 1 { bit } else { 0 };
                 masks.begin |= moved(old.begin);
                 masks.end |= moved(old.end);
                 masks.shrink_axis |= moved(old.shrink_axis);

@@ -31,7 +31,9 @@ impl Arrangement {
         let checked = |id: ValueId, placed: Option<Placed>| {
             let (value, placed) = (graph.value(id), placed?);
             placed.quant(value.quant.as_ref(), value.ty.shape.dims())?;
-            let fixed = value.data.is_some() && value.ty.dtype.bits() < 8 && !placed.layout.is_rows();
+            // Data of less than a byte an element can't be moved, and a variable may change between two looks at it.
+            let fixed = value.variable || (value.data.is_some() && value.ty.dtype.bits() < 8);
+            let fixed = fixed && !placed.layout.is_rows();
             (!fixed).then_some(placed)
         };
         let operand = |(role, id): (&Role, &Option<ValueId>)| {
@@ -56,6 +58,8 @@ impl Arrangement {
 
 /// One way to compute a node.
 struct Mode {
+    /// Order of the loops; `None` for a node as it stands.
+    order: Option<Layout>,
     /// `None`: as it stands.
     arrangement: Option<Arrangement>,
     /// Indices of demands.
@@ -145,7 +149,7 @@ impl Chooser<'_> {
         let operands = node.inputs.iter().flatten();
         let demands = operands.filter_map(|&x| self.demand_for(x, None).flatten()).collect();
         let rows = |&y: &ValueId| Layout::rows(self.graph.shape(y).dims()).canonical();
-        Mode { arrangement: None, demands, results: node.outputs.iter().map(rows).collect() }
+        Mode { order: None, arrangement: None, demands, results: node.outputs.iter().map(rows).collect() }
     }
 
     fn mode(&mut self, index: usize, order: &Layout) -> Option<Mode> {
@@ -161,7 +165,8 @@ impl Chooser<'_> {
             Some(placed) => placed.layout.canonical(),
             None => Layout::rows(self.graph.shape(y).dims()).canonical(),
         });
-        Some(Mode { results: results.collect(), arrangement: Some(arrangement), demands })
+        let results = results.collect();
+        Some(Mode { order: Some(order.clone()), arrangement: Some(arrangement), demands, results })
     }
 
     /// Tries the orders in which the values given are already, or are wanted.
@@ -195,7 +200,7 @@ impl Chooser<'_> {
             let dims = self.graph.shape(x).dims();
             for layout in self.given(root) {
                 let seen = self.views.seen(x, &layout);
-                orders.extend(seen.and_then(|seen| nest.order_from(axes, dims, &seen)));
+                orders.extend(seen.and_then(|seen| nest.order_from(axes, dims, &seen, None)));
             }
         }
         self.add_modes(index, orders.into_iter());
@@ -216,11 +221,16 @@ impl Chooser<'_> {
         }
         let (node, nest) = (&self.graph.nodes[index], &self.nests[index]);
         let mut orders = Vec::new();
-        for (axes, &y) in nest.results.iter().zip(&node.outputs) {
-            let Some(axes) = axes else { continue };
-            let dims = self.graph.shape(y).dims();
-            for &demand in self.wanted[y.0 as usize].iter().take(2 * MODES) {
-                orders.extend(nest.order_from(axes, dims, &self.demands[demand].layout));
+        // What the operands bring may be kept in loops that the results lack, or not.
+        let bases =
+            std::iter::once(None).chain(self.modes[index].iter().filter_map(|mode| mode.order.as_ref()).map(Some));
+        for base in bases {
+            for (axes, &y) in nest.results.iter().zip(&node.outputs) {
+                let Some(axes) = axes else { continue };
+                let dims = self.graph.shape(y).dims();
+                for &demand in self.wanted[y.0 as usize].iter().take(2 * MODES) {
+                    orders.extend(nest.order_from(axes, dims, &self.demands[demand].layout, base));
+                }
             }
         }
         self.add_modes(index, orders.into_iter());
@@ -244,23 +254,28 @@ impl Chooser<'_> {
     fn solve(&self, outputs: &BTreeSet<usize>) -> Vec<usize> {
         let mut problem = Problem::default();
         let nodes: Vec<usize> = self.modes.iter().map(|modes| problem.variable(vec![0; modes.len().max(1)])).collect();
-        // Whether a demanded layout is to be had: state 0 no, 1 yes.
+        // Whether a demanded layout is to be had: state 0 no, 1 yes. Those that cost nothing always are.
         let mut available = Vec::with_capacity(self.demands.len());
         for (index, Demand { root, layout }) in self.demands.iter().enumerate() {
             let costs: Vec<u64> = self.given(*root).iter().map(|from| self.cost(*root, from, layout)).collect();
+            if costs.iter().all(|&cost| cost == 0) {
+                available.push(None);
+                continue;
+            }
             let missing = if outputs.contains(&index) { NEVER } else { 0 };
             let producer = self.producers[root.0 as usize];
-            let node = problem.variable(vec![missing, if producer.is_none() { costs[0] } else { 0 }]);
+            let there = problem.variable(vec![missing, if producer.is_none() { costs[0] } else { 0 }]);
             if let Some(producer) = producer {
-                problem.pair(nodes[producer], node, |mode, there| if there == 1 { costs[mode] } else { 0 });
+                problem.pair(nodes[producer], there, |mode, there| if there == 1 { costs[mode] } else { 0 });
             }
-            available.push(node);
+            available.push(Some(there));
         }
         for (&node, modes) in nodes.iter().zip(&self.modes) {
             let demands: BTreeSet<usize> = modes.iter().flat_map(|mode| &mode.demands).copied().collect();
             for demand in demands {
                 let needs = |mode: usize| modes.get(mode).is_some_and(|mode| mode.demands.contains(&demand));
-                problem.pair(node, available[demand], |mode, there| if there == 0 && needs(mode) { NEVER } else { 0 });
+                let Some(there) = available[demand] else { continue };
+                problem.pair(node, there, |mode, there| if there == 0 && needs(mode) { NEVER } else { 0 });
             }
         }
         problem.solve().into_iter().take(self.modes.len()).collect()

@@ -45,8 +45,9 @@ pub struct Transposed {
 impl Transposed {
     fn by(graph: &Graph) -> Transposed {
         let transposes = graph.nodes.iter().filter(|node| node.op == Op::Transpose);
-        let operands: Vec<_> = transposes.filter_map(|node| node.input(0)).collect();
-        Transposed { bytes: operands.iter().map(|&x| choose::bytes(graph, x)).sum(), operators: operands.len() }
+        let sizes = transposes.filter_map(|node| Some(choose::bytes(graph, node.input(0)?)));
+        let none = Transposed { bytes: 0, operators: 0 };
+        sizes.fold(none, |all, size| Transposed { bytes: all.bytes.saturating_add(size), operators: all.operators + 1 })
     }
 }
 

@@ -111,6 +111,26 @@ impl Placed {
         many(self).eq(many(other))
     }
 
+    /// The shape for an operand that is broadcast along axes of the result, where the result has not its own shape but `shape`, which
+    /// differs from that by axes of size 1. At least `rank` axes.
+    pub(super) fn spread(&self, result: &Placed, shape: &[Dim], rank: usize) -> Option<Vec<Dim>> {
+        let lacking = result.dims.len().checked_sub(self.dims.len())?;
+        let own = std::iter::repeat_n(Some(1), lacking).chain(self.dims.iter().copied());
+        let mut many = result.dims.iter().copied().zip(own).filter(|(size, _)| *size != Some(1));
+        let mut dims = Vec::with_capacity(shape.len());
+        for size in shape {
+            if *size == Some(1) {
+                dims.push(Some(1));
+            } else {
+                let (of_result, own) = many.next()?;
+                (of_result == *size).then(|| dims.push(own))?;
+            }
+        }
+        let spare = dims.iter().take_while(|d| **d == Some(1)).count().min(dims.len().saturating_sub(rank));
+        dims.drain(..spare);
+        (many.next().is_none() && (expressible(&dims) || dims == self.dims)).then_some(dims)
+    }
+
     /// Axis in memory that runs over a [`Bind::Whole`] loop.
     pub(super) fn position(&self, of: usize) -> Option<usize> {
         self.loops.iter().position(|&l| l == of)
@@ -144,8 +164,15 @@ impl Nest {
         }
     }
 
-    /// The order of loops in which the value of the given axes lies as `layout`, or as nearly so as the operator allows.
-    pub(super) fn order_from(&self, axes: &Axes, dims: &[Dim], layout: &Layout) -> Option<Layout> {
+    /// The order of loops in which the value of the given axes lies as `layout`, or as nearly so as the operator allows. Loops that
+    /// the value lacks are divided as they are in `base`.
+    pub(super) fn order_from(
+        &self,
+        axes: &Axes,
+        dims: &[Dim],
+        layout: &Layout,
+        base: Option<&Layout>,
+    ) -> Option<Layout> {
         if axes.loops.len() != axes.missing + dims.len() {
             return None;
         }
@@ -159,11 +186,11 @@ impl Nest {
             }
             parts.push(Part { axis: at, part: part.part, size: if divided { part.size } else { size } });
         }
-        Some(self.admissible(parts))
+        Some(self.admissible(parts, base))
     }
 
     /// The admissible order that is nearest to the given one, which need not name every loop.
-    fn admissible(&self, mut parts: Vec<Part>) -> Layout {
+    fn admissible(&self, mut parts: Vec<Part>, base: Option<&Layout>) -> Layout {
         for (axis, l) in self.loops.iter().enumerate() {
             let places: Vec<usize> = (0..parts.len()).filter(|&i| parts[i].axis == axis).collect();
             let together = places.windows(2).all(|w| w[0] + 1 == w[1]);
@@ -171,7 +198,12 @@ impl Nest {
                 // Beside the loop before it.
                 None => {
                     let before = parts.iter().rposition(|p| p.axis + 1 == axis).map_or(0, |i| i + 1);
-                    parts.insert(before, Part { axis, part: 0, size: l.size });
+                    let mut own: Vec<Part> =
+                        base.into_iter().flat_map(Layout::parts).filter(|p| p.axis == axis).copied().collect();
+                    if own.is_empty() {
+                        own.push(Part { axis, part: 0, size: l.size });
+                    }
+                    parts.splice(before..before, own);
                 }
                 Some(&last) if (l.bind == Bind::Whole && places.len() > 1) || (l.bind == Bind::Bag && !together) => {
                     parts[last] = Part { axis, part: 0, size: l.size };

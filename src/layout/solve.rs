@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const NEVER: u64 = 1 << 62;
 
 /// Logarithm of the largest table that is made, in 1/1024 bits.
-const LARGEST: u32 = 14 << 10;
+const LARGEST: u32 = 12 << 10;
 
 pub(super) type Variable = usize;
 

@@ -284,32 +284,32 @@ impl<'a> Store<'a> {
         self.add(old, format!("{name}/permuted"), ty.shape.0, None)
     }
 
-    /// The operands of an operator that works element by element, under the one shape that they have already; `None` where there
-    /// is no such shape.
+    /// The operands of an operator that works element by element, under the shape that they have already; `None` where they have
+    /// not one shape, or are broadcast along axes that it has not.
     pub(super) fn as_they_lie(&mut self, node: &Node, arranged: &Arrangement) -> Result<Option<Laid>, InferError> {
         let Some(Some(result)) = arranged.results.first() else { return Ok(None) };
+        let of_axis = |&id: &ValueId| self.graph.value(id).quant.as_ref().is_some_and(|q| q.as_per_tensor().is_none());
+        if node.inputs.iter().flatten().chain(&node.outputs).any(of_axis) {
+            return Ok(None);
+        }
         let mut operands = Vec::with_capacity(node.inputs.len());
         for (input, placed) in node.inputs.iter().zip(&arranged.operands) {
             let (Some(id), Some(placed)) = (*input, placed) else { return Ok(None) };
-            let value = self.graph.value(id);
-            let scalar = value.ty.shape.elements() == Some(1);
-            let per_tensor = value.quant.as_ref().is_none_or(|q| q.as_per_tensor().is_some());
-            if !per_tensor || !(scalar || placed.covers(result)) {
-                return Ok(None);
-            }
-            operands.push((id, placed, scalar));
+            let role = match self.graph.shape(id).elements() {
+                Some(1) => Extent::Single,
+                _ if placed.covers(result) => Extent::Whole,
+                _ => Extent::Part,
+            };
+            operands.push((id, placed, role));
         }
+        let single = operands.iter().all(|(.., role)| *role == Extent::Single);
         let mut shape: Option<Vec<Dim>> = None;
-        for &(id, placed, scalar) in &operands {
-            let root = self.views.root(id);
-            if scalar || self.graph.constant(root).is_some() {
+        for &(id, placed, role) in &operands {
+            let leads = role == Extent::Whole || (single && shape.is_none());
+            if !leads || self.graph.constant(self.views.root(id)).is_some() {
                 continue;
             }
-            let needed = self.views.needed(id, &placed.layout).ok_or_else(lost)?;
-            let lying = match self.lying(root, &needed) {
-                Some(lying) => lying,
-                None => self.placed(id, placed)?,
-            };
+            let lying = self.under_any_shape(id, placed)?;
             let dims = self.dims(lying);
             if shape.get_or_insert_with(|| dims.to_vec()) != dims {
                 return Ok(None);
@@ -317,13 +317,30 @@ impl<'a> Store<'a> {
         }
         let Some(shape) = shape else { return Ok(None) };
         let mut inputs = Vec::with_capacity(operands.len());
-        for (id, placed, scalar) in operands {
-            if scalar && self.dims(id).len() > shape.len() {
+        for (id, placed, role) in operands {
+            let input = match role {
+                Extent::Single => self.under_any_shape(id, placed)?,
+                Extent::Whole => self.placed(id, &placed.under(&shape))?,
+                Extent::Part => match placed.spread(result, &shape, self.graph.shape(id).rank()) {
+                    Some(dims) => self.placed(id, &placed.under(&dims))?,
+                    None => return Ok(None),
+                },
+            };
+            if self.dims(input).len() > shape.len() {
                 return Ok(None);
             }
-            inputs.push(Some(if scalar { self.rows(id)? } else { self.placed(id, &placed.under(&shape))? }));
+            inputs.push(Some(input));
         }
         Ok(Some((inputs, shape)))
+    }
+
+    /// `value` in the order in which it is `placed`, under the shape that it happens to have.
+    fn under_any_shape(&mut self, value: ValueId, placed: &Placed) -> Result<ValueId, InferError> {
+        let needed = self.views.needed(value, &placed.layout).ok_or_else(lost)?;
+        match self.lying(self.views.root(value), &needed) {
+            Some(lying) => Ok(lying),
+            None => self.placed(value, placed),
+        }
     }
 
     /// Lets the outputs of the graph be what they were, under their names.
@@ -368,6 +385,16 @@ impl<'a> Store<'a> {
         self.push(op, &[from, argument], to, provenance);
         Ok(())
     }
+}
+
+/// How much of the result an operand of an operator element by element covers.
+#[derive(Clone, Copy, PartialEq)]
+enum Extent {
+    Whole,
+    /// It is broadcast along some axes.
+    Part,
+    /// One element.
+    Single,
 }
 
 fn lost() -> InferError {

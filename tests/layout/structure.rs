@@ -568,6 +568,83 @@ fn quantized_values_move_with_their_scales() {
 }
 
 #[test]
+fn densely_connected_layers() {
+    let before = float_graph(&[1, 3, 4, 4], |net, x| {
+        let mut features = vec![net.conv(x, 2, 3, 1)];
+        for _ in 0..24 {
+            let x = net.b.concat(&features, 1).unwrap();
+            let x = net.batch_norm(x);
+            let x = net.relu(x);
+            let x = net.conv(x, 4, 1, 1);
+            let x = net.relu(x);
+            features.push(net.conv(x, 2, 3, 1));
+        }
+        let x = net.b.concat(&features, 1).unwrap();
+        net.global_pool(x)
+    });
+    assert_left(&before, 1);
+}
+
+/// Every resolution is mixed with every other, again and again.
+#[test]
+fn high_resolution_network() {
+    let before = float_graph(&[1, 3, 16, 16], |net, x| {
+        let x = net.conv(x, 3, 3, 1);
+        let y = net.conv(x, 3, 3, 2);
+        let z = net.conv(y, 3, 3, 2);
+        let mut streams = vec![x, y, z];
+        for _ in 0..4 {
+            let size = |net: &Net<'_>, x: ValueId| net.dims(x)[2];
+            let mut mixed = Vec::new();
+            for &to in &streams {
+                let mut sum = to;
+                for &from in streams.iter().filter(|&&from| from != to) {
+                    let mut x = net.conv(from, 3, 1, 1);
+                    while size(net, x) < size(net, to) {
+                        x = net.upsample(x);
+                    }
+                    while size(net, x) > size(net, to) {
+                        x = net.conv(x, 3, 3, 2);
+                    }
+                    sum = net.b.add(sum, x).unwrap();
+                }
+                mixed.push(net.relu(sum));
+            }
+            streams = mixed;
+        }
+        let pooled: Vec<ValueId> = streams.iter().map(|&x| net.global_pool(x)).collect();
+        net.b.concat(&pooled, 1).unwrap()
+    });
+    assert_left(&before, 1);
+}
+
+/// Normalization of one group leaves single elements between values of more axes than the model's.
+#[test]
+fn one_dimensional_networks_keep_their_shapes() {
+    let before = float_graph(&[1, 4, 1, 16], |net, x| {
+        let conv = |net: &mut Net<'_>, x: ValueId| {
+            let x = net.reshape(x, &[1, 4, 1, 16]);
+            let x = net.conv(x, 4, 1, 1);
+            net.reshape(x, &[1, 4, 16])
+        };
+        let mut x = conv(net, x);
+        for _ in 0..3 {
+            let flat = net.reshape(x, &[1, 1, 64]);
+            let greatest = net.b.reduce(Reduce::Max, flat, &[2], true).unwrap();
+            let greatest = net.relu(greatest);
+            let flat = net.b.sub(flat, greatest).unwrap();
+            x = net.reshape(flat, &[1, 4, 16]);
+            let scale = net.weights(&[4, 1]);
+            x = net.b.mul(x, scale).unwrap();
+            x = conv(net, x);
+        }
+        net.b.reduce(Reduce::Max, x, &[2], false).unwrap()
+    });
+    let after = assert_left(&before, 1);
+    assert!(count(&after, "RESHAPE") <= 2, "{after}");
+}
+
+#[test]
 fn long_chains_take_linear_time() {
     let before = float_graph(&[1, 2, 3, 4], |net, mut x| {
         for i in 0..4000 {
