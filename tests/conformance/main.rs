@@ -6,12 +6,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
 use common::case::{self, Data, Wrong};
 use common::{Tolerance, expected_failures};
+use litesmith::lower::{NEWEST, VERSIONS};
 use litesmith::{Converter, onnx};
 use rayon::prelude::*;
 
@@ -58,22 +60,47 @@ fn run(folder: &Path, name: &str) -> Result<(), Wrong> {
     case::check(&folder.join(format!("{name}.onnx")), &Data::new(data.graph.initializers), tolerance)
 }
 
-/// The folder of the tests, written first where it isn't there.
-fn tests() -> Option<PathBuf> {
-    let python = match std::env::var_os("VIRTUAL_ENV") {
+#[test]
+fn versions_are_those_of_the_definitions() {
+    let script = "import onnx
+print('', 'NEWEST', onnx.defs.onnx_opset_version(), sep='\\t')
+for s in onnx.defs.get_all_schemas_with_history():
+    if s.domain != 'ai.onnx.preview.training': print(s.domain, s.name, s.since_version, sep='\\t')";
+    let Some(output) = python(script) else { return };
+    let mut defined = BTreeMap::<(&str, &str), BTreeSet<i64>>::new();
+    for line in output.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        defined.entry((fields[0], fields[1])).or_default().insert(fields[2].parse().unwrap());
+    }
+    let newest = defined.remove(&("", "NEWEST")).unwrap();
+    assert_eq!(newest, BTreeSet::from([NEWEST]));
+    let known = VERSIONS.iter().map(|(domain, op, versions)| ((*domain, *op), versions.iter().copied().collect()));
+    assert_eq!(known.collect::<BTreeMap<_, BTreeSet<i64>>>(), defined);
+}
+
+/// What a script prints in the environment's Python; `None` where that has no `onnx`.
+fn python(script: &str) -> Option<String> {
+    let output = Command::new(interpreter()).args(["-c", script]).output().ok().filter(|o| o.status.success());
+    if output.is_none() {
+        println!("skipped: no Python package onnx (pip install -r tests/requirements.txt)");
+    }
+    Some(String::from_utf8_lossy(&output?.stdout).into_owned())
+}
+
+fn interpreter() -> PathBuf {
+    match std::env::var_os("VIRTUAL_ENV") {
         Some(environment) => Path::new(&environment).join("bin/python"),
         None => PathBuf::from("python3"),
-    };
-    let version = Command::new(&python).args(["-c", "import onnx; print(onnx.__version__)"]).output();
-    let version = version.ok().filter(|o| o.status.success()).map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
-    let Some(version) = version else {
-        println!("skipped: no Python package onnx (pip install -r tests/requirements.txt)");
-        return None;
-    };
+    }
+}
+
+/// The folder of the tests, written first where it isn't there.
+fn tests() -> Option<PathBuf> {
+    let version = python("import onnx; print(onnx.__version__)")?;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("onnx-{}", version.trim()));
     if !folder.join("index").exists() {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/make.py");
-        let made = Command::new(&python).arg(script).arg(&folder).output().expect("Python starts");
+        let made = Command::new(interpreter()).arg(script).arg(&folder).output().expect("Python starts");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
     Some(folder)
