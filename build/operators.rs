@@ -57,7 +57,7 @@ fn doc_of(lower: &Path, path: &str) -> io::Result<BTreeMap<String, String>> {
         let text = fs::read_to_string(file)?;
         let lines: Vec<&str> = text.lines().collect();
         let is_it = |line: &&str| line.split_once("fn ").is_some_and(|(_, f)| f.starts_with(&format!("{function}(")));
-        let Some(at) = lines.iter().position(|l| is_it(l)) else { continue };
+        let Some(at) = lines.iter().position(is_it) else { continue };
         let from = lines[..at].iter().rposition(|l| !l.starts_with("///") && !l.starts_with("#[")).map_or(0, |i| i + 1);
         let mut heading = String::new();
         for line in lines[from..at].iter().filter_map(|l| l.strip_prefix("///")).map(str::trim) {
