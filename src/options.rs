@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::quant::WeightOptions;
 use crate::tensor::Tensor;
 
 /// How numbers are stored and computed in the result.
@@ -11,6 +12,12 @@ pub enum Quantize {
     /// As in the model: float32.
     #[default]
     None,
+    /// Weights in float16, computed in float32: half the size, next to no loss.
+    Float16,
+    /// Weights as small integers, multiplied with data that is quantized as it comes (dynamic range): a quarter of the size, fast.
+    Dynamic,
+    /// Weights as small integers, computed in float32.
+    Weights,
     /// 8-bit integers throughout, float32 inputs and outputs. Needs calibration samples.
     Int8,
 }
@@ -40,6 +47,8 @@ pub enum Calibration {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     pub quantize: Quantize,
+    /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
+    pub weights: WeightOptions,
     pub calibration: Option<Calibration>,
     /// Fixed extents for inputs that are dynamic in the model.
     pub shapes: BTreeMap<String, Vec<usize>>,
@@ -54,6 +63,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             quantize: Quantize::None,
+            weights: WeightOptions::default(),
             calibration: None,
             shapes: BTreeMap::new(),
             channels_last: ChannelsLast::Keep,
