@@ -29,6 +29,7 @@ mod normalization;
 mod pad;
 mod patterns;
 mod pool;
+mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
