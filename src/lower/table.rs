@@ -2,8 +2,8 @@
 
 use super::{
     Cx, Results, activation, batch_normalization, cast, concat, constant, conv, conv_transpose, depth_to_space,
-    elementwise, erf, expand, gather, identity, integer, logic, matmul, normalization, pad, pool, reduce, reshape,
-    resize, shape, slice, softmax, split, transpose, trigonometry,
+    elementwise, erf, expand, gather, identity, integer, logic, matmul, normalization, pad, pool, recurrent, reduce,
+    reshape, resize, shape, slice, softmax, split, transpose, trigonometry,
 };
 
 /// One accepted operator.
@@ -68,6 +68,7 @@ pub const TABLE: &[Row] = &[
     std("EyeLike", constant::eye_like),
     std("Flatten", reshape::flatten),
     std("Floor", elementwise::unary),
+    std("GRU", recurrent::gru),
     std("Gather", gather::gather),
     std("GatherElements", gather::gather_elements),
     std("GatherND", gather::gather_nd),
@@ -87,6 +88,7 @@ pub const TABLE: &[Row] = &[
     std("IsInf", elementwise::is_inf),
     std("IsNaN", elementwise::is_nan),
     std("LRN", normalization::lrn),
+    std("LSTM", recurrent::lstm),
     std("LayerNormalization", normalization::layer_normalization),
     std("LeakyRelu", activation::leaky_relu),
     std("Less", logic::less),
@@ -110,6 +112,7 @@ pub const TABLE: &[Row] = &[
     std("Pad", pad::pad),
     std("Pow", elementwise::pow),
     std("RMSNormalization", normalization::rms_normalization),
+    std("RNN", recurrent::rnn),
     std("Range", constant::range),
     std("Reciprocal", elementwise::reciprocal),
     std("ReduceL1", reduce::reduce),
