@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use super::known::Known;
+use super::quantized::restored;
 use super::{Cx, Refusal, Row, TABLE};
 use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Origin, Shape, Type, ValueId, remove_dead};
 use crate::onnx;
@@ -139,7 +140,7 @@ impl<'a> Driver<'a> {
             let unknown = Refusal::new("the operator is not supported", "`litesmith ops` lists what is");
             return refused(self, Some(unknown));
         };
-        let inputs = match self.operands(node) {
+        let mut inputs = match self.operands(node) {
             Ok(Some(inputs)) => inputs,
             // It depends on a node that was refused: that one is the problem, not this.
             Ok(None) => return refused(self, None),
@@ -150,8 +151,16 @@ impl<'a> Driver<'a> {
         let made_before = self.graph.values.len();
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(Some(origin), scope);
+        let stored = match restored(&mut b, node, &mut inputs) {
+            Ok(stored) => stored,
+            Err(refusal) => return refused(self, Some(refusal)),
+        };
         let mut cx = Cx::new(b, &mut self.known, node, inputs);
         let results = (row.lower)(&mut cx).and_then(|results| cx.finish(&results).map(|()| results));
+        let results = results.and_then(|results| match &stored {
+            Some(stored) => cx.store(results, stored),
+            None => Ok(results),
+        });
         let notes = cx.into_notes();
         self.notes.extend(notes.into_iter().map(|what| Note { node: node.label().into(), op: op.clone(), what }));
         match results {

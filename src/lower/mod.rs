@@ -31,6 +31,7 @@ mod opsets;
 mod pad;
 mod patterns;
 mod pool;
+mod quantized;
 mod recurrent;
 mod reduce;
 mod reshape;
