@@ -3,8 +3,8 @@
 use super::{
     Cx, Results, activation, batch_normalization, cast, center_crop_pad, concat, constant, conv, conv_transpose,
     cum_prod, depth_to_space, elementwise, erf, expand, gather, identity, integer, logic, matmul, nonzero,
-    normalization, one_hot, pad, pool, reduce, reshape, resize, shape, slice, softmax, split, top_k, transpose,
-    trigonometry, trilu,
+    normalization, one_hot, pad, pool, recurrent, reduce, reshape, resize, shape, slice, softmax, split, top_k,
+    transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -72,6 +72,7 @@ pub const TABLE: &[Row] = &[
     std("EyeLike", constant::eye_like),
     std("Flatten", reshape::flatten),
     std("Floor", elementwise::unary),
+    std("GRU", recurrent::gru),
     std("Gather", gather::gather),
     std("GatherElements", gather::gather_elements),
     std("GatherND", gather::gather_nd),
@@ -91,6 +92,7 @@ pub const TABLE: &[Row] = &[
     std("IsInf", elementwise::is_inf),
     std("IsNaN", elementwise::is_nan),
     std("LRN", normalization::lrn),
+    std("LSTM", recurrent::lstm),
     std("LayerNormalization", normalization::layer_normalization),
     std("LeakyRelu", activation::leaky_relu),
     std("Less", logic::less),
@@ -116,6 +118,7 @@ pub const TABLE: &[Row] = &[
     std("Pad", pad::pad),
     std("Pow", elementwise::pow),
     std("RMSNormalization", normalization::rms_normalization),
+    std("RNN", recurrent::rnn),
     std("Range", constant::range),
     std("Reciprocal", elementwise::reciprocal),
     std("ReduceL1", reduce::reduce),
