@@ -106,12 +106,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Results of `op` where all operands are constant, and the grids that they lie on.
-    fn fold(
-        &self,
-        op: &Op,
-        inputs: &[Option<ValueId>],
-        types: &[Type],
-    ) -> Option<(Vec<Tensor>, Vec<Option<Quant>>)> {
+    fn fold(&self, op: &Op, inputs: &[Option<ValueId>], types: &[Type]) -> Option<(Vec<Tensor>, Vec<Option<Quant>>)> {
         if matches!(op, Op::Opaque(_)) || inputs.iter().all(Option::is_none) {
             return None;
         }

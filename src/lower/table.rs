@@ -1,9 +1,10 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, batch_normalization, cast, concat, constant, conv, conv_transpose, depth_to_space,
-    elementwise, erf, expand, gather, identity, integer, logic, matmul, normalization, pad, pool, recurrent, reduce,
-    reshape, resize, shape, slice, softmax, split, transpose, trigonometry,
+    Cx, Results, activation, batch_normalization, cast, center_crop_pad, concat, constant, conv, conv_transpose,
+    cum_prod, depth_to_space, elementwise, erf, expand, gather, identity, integer, logic, matmul, nonzero,
+    normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, shape, slice, softmax, split,
+    top_k, transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -53,7 +54,9 @@ pub const TABLE: &[Row] = &[
     std("CastLike", cast::cast_like),
     std("Ceil", elementwise::unary),
     std("Celu", activation::celu),
+    std("CenterCropPad", center_crop_pad::center_crop_pad),
     std("Clip", activation::clip),
+    std("Compress", nonzero::compress),
     std("Concat", concat::concat),
     std("Constant", constant::constant),
     std("ConstantOfShape", constant::constant_of_shape),
@@ -62,6 +65,7 @@ pub const TABLE: &[Row] = &[
     std("ConvTranspose", conv_transpose::conv_transpose),
     std("Cos", elementwise::unary),
     std("Cosh", trigonometry::function),
+    std("CumProd", cum_prod::cum_prod),
     std("CumSum", reduce::cum_sum),
     std("DepthToSpace", depth_to_space::depth_to_space),
     std("DequantizeLinear", quantized::dequantize_linear),
@@ -115,7 +119,9 @@ pub const TABLE: &[Row] = &[
     std("Mod", integer::modulo),
     std("Mul", elementwise::binary),
     std("Neg", elementwise::unary),
+    std("NonZero", nonzero::non_zero),
     std("Not", logic::not),
+    std("OneHot", one_hot::one_hot),
     std("Or", logic::or),
     std("PRelu", activation::p_relu),
     std("Pad", pad::pad),
@@ -165,7 +171,9 @@ pub const TABLE: &[Row] = &[
     std("Tanh", elementwise::unary),
     std("ThresholdedRelu", activation::thresholded_relu),
     std("Tile", expand::tile),
+    std("TopK", top_k::top_k),
     std("Transpose", transpose::transpose),
+    std("Trilu", trilu::trilu),
     std("Unsqueeze", reshape::unsqueeze),
     std("Upsample", resize::upsample),
     std("Where", logic::where_),

@@ -1,8 +1,8 @@
 //! Scales and zero points that are constant.
 
 use crate::graph::Quant;
-use crate::lower::{Cx, Refusal, countable};
 use crate::graph::ValueId;
+use crate::lower::{Cx, Refusal, countable};
 use crate::tensor::{DType, Tensor};
 
 /// Along what a scale changes.
@@ -11,7 +11,10 @@ pub(super) enum Along {
     Tensor,
     Axis(usize),
     /// One scale for each run of so many elements of the axis.
-    Blocks { axis: usize, size: usize },
+    Blocks {
+        axis: usize,
+        size: usize,
+    },
     /// As arithmetic broadcasts it: `QLinearMatMul` has scales of any shape.
     Broadcast,
 }

@@ -21,4 +21,4 @@ pub(super) use operators::{
     q_linear_binary, q_linear_concat, q_linear_conv, q_linear_global_average_pool, q_linear_mat_mul,
     q_linear_reduce_mean, q_linear_unary, q_linear_where,
 };
-pub(super) use stored::{Restored, restored};
+pub(super) use stored::restored;

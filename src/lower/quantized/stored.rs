@@ -24,9 +24,9 @@ fn takes(node: &onnx::Node) -> Takes {
         ("com.microsoft", "QGemm" | "DynamicQuantizeMatMul") => Takes::Stored,
         (
             "",
-            "Concat" | "DepthToSpace" | "Expand" | "Flatten" | "Gather" | "GatherElements" | "GatherND" | "GlobalMaxPool"
-            | "Identity" | "Max" | "MaxPool" | "Min" | "Reshape" | "Slice" | "SpaceToDepth" | "Split" | "Squeeze" | "Tile"
-            | "Transpose" | "Unsqueeze" | "Where",
+            "Concat" | "DepthToSpace" | "Expand" | "Flatten" | "Gather" | "GatherElements" | "GatherND"
+            | "GlobalMaxPool" | "Identity" | "Max" | "MaxPool" | "Min" | "Reshape" | "Slice" | "SpaceToDepth" | "Split"
+            | "Squeeze" | "Tile" | "Transpose" | "Unsqueeze" | "Where",
         ) => Takes::Reals,
         _ => Takes::Integers,
     }
@@ -69,7 +69,9 @@ pub(in crate::lower) fn restored(
 fn are_alike(b: &Builder<'_>, operands: &[Option<ValueId>], dtype: DType, quant: &Quant) -> bool {
     let alike = |id: &ValueId| {
         let value = b.graph.value(*id);
-        value.ty.dtype != dtype || value.quant.as_ref() == Some(quant) || (value.data.is_some() && value.quant.is_none())
+        value.ty.dtype != dtype
+            || value.quant.as_ref() == Some(quant)
+            || (value.data.is_some() && value.quant.is_none())
     };
     operands.iter().flatten().all(alike)
 }
@@ -118,7 +120,11 @@ impl Cx<'_> {
     }
 
     /// Results of a lowering that was given real numbers, stored as the operands were.
-    pub(in crate::lower) fn store(&mut self, results: Vec<ValueId>, as_before: &Restored) -> Result<Vec<ValueId>, Refusal> {
+    pub(in crate::lower) fn store(
+        &mut self,
+        results: Vec<ValueId>,
+        as_before: &Restored,
+    ) -> Result<Vec<ValueId>, Refusal> {
         let Restored { dtype, quant } = as_before;
         let Some((scale, zero_point)) = quant.as_per_tensor() else { return Ok(results) };
         let mut stored = Vec::with_capacity(results.len());
