@@ -14,6 +14,7 @@ mod conv;
 mod conv_transpose;
 mod cx;
 mod depth_to_space;
+mod documentation;
 mod driver;
 mod elementwise;
 mod erf;
@@ -26,6 +27,7 @@ mod known;
 mod logic;
 mod matmul;
 mod normalization;
+mod opsets;
 mod pad;
 mod patterns;
 mod pool;
@@ -41,7 +43,9 @@ mod transpose;
 mod trigonometry;
 mod window;
 
+pub use documentation::{Documented, OPERATORS};
 pub use driver::{Lowered, Note, Problem, lower};
+pub use opsets::{NEWEST, VERSIONS};
 pub use table::{Row, TABLE};
 
 pub(crate) use cx::{Cx, Refusal, Results};
