@@ -12,6 +12,7 @@ mod concat;
 mod constant;
 mod conv;
 mod conv_transpose;
+mod custom;
 mod cx;
 mod depth_to_space;
 mod documentation;
@@ -44,7 +45,7 @@ mod trigonometry;
 mod window;
 
 pub use documentation::{Documented, OPERATORS};
-pub use driver::{Lowered, Note, Problem, lower};
+pub use driver::{Lowered, Note, Problem, infer_types, lower};
 pub use opsets::{NEWEST, VERSIONS};
 pub use table::{Row, TABLE};
 

@@ -129,8 +129,7 @@ impl Graph {
         for (index, node) in self.nodes.iter().enumerate() {
             makers.extend(node.outputs.iter().filter(|o| !o.is_empty()).map(|o| (o.as_str(), index)));
         }
-        let mut needed =
-            Needed { values: HashSet::new(), nodes: vec![false; self.nodes.len()], sources: Vec::new() };
+        let mut needed = Needed { values: HashSet::new(), nodes: vec![false; self.nodes.len()], sources: Vec::new() };
         let stops: HashSet<&str> = inputs.iter().map(String::as_str).collect();
         let mut open: Vec<(&str, Option<&Node>)> = outputs.iter().map(|o| (o.as_str(), None)).collect();
         while let Some((name, user)) = open.pop() {

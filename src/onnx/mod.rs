@@ -67,6 +67,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// The operator, with its domain where that is not ONNX's own: `Conv`, `com.microsoft::FusedConv`.
+    pub fn operator(&self) -> String {
+        if self.domain.is_empty() { self.op.clone() } else { format!("{}::{}", self.domain, self.op) }
+    }
+
     /// The node's name, or that of its first result where it has none.
     pub fn label(&self) -> &str {
         if !self.name.is_empty() {
@@ -101,5 +106,10 @@ impl Model {
     /// The inputs that a user feeds: old models also list initializers as inputs.
     pub fn input_infos(&self) -> impl Iterator<Item = &ValueInfo> {
         self.graph.inputs.iter().filter(|i| !self.graph.initializers.contains_key(&i.name))
+    }
+
+    /// True where a node of the main graph is this [`Node::operator`].
+    pub fn has_operator(&self, operator: &str) -> bool {
+        self.graph.nodes.iter().any(|n| n.operator() == operator)
     }
 }

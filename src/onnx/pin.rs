@@ -63,7 +63,8 @@ impl Model {
             let named = dims.iter().any(is_batch);
             let is_first = |axis, dim: &Dim| axis == 0 && !named && (*dim == Dim::Unknown || !any_named);
             let dynamic = dims.iter().enumerate().filter(|(_, dim)| !matches!(dim, Dim::Fixed(_)));
-            batch.extend(dynamic.filter(|(axis, d)| is_batch(d) || is_first(*axis, d)).map(|(axis, d)| (name, axis, d)));
+            batch
+                .extend(dynamic.filter(|(axis, d)| is_batch(d) || is_first(*axis, d)).map(|(axis, d)| (name, axis, d)));
         }
         for &(name, axis, dim) in &batch {
             let input = self.graph.inputs.iter_mut().find(|i| i.name == *name);

@@ -5,9 +5,8 @@ mod flexbuffer;
 use flexbuffer::Value;
 
 use super::{Cx, Refusal, Results};
-use crate::graph::{Op, Opaque, Shape, Type};
+use crate::graph::{Opaque, Shape, Type};
 use crate::onnx::{self, Attribute};
-use crate::schema::{BuiltinOperator, BuiltinOptions, BuiltinOptions2};
 
 /// Writes a node as the custom operator `code`: operands, results and attributes as they are.
 ///
@@ -22,20 +21,13 @@ pub(super) fn custom(cx: &mut Cx<'_>, node: &onnx::Node, code: &str, declared: &
     }
     let inputs: Vec<_> = (0..cx.input_count()).map(|i| cx.optional(i)).collect();
     if let Some(i) = (0..cx.output_count()).find(|&i| !cx.wants_output(i)) {
-        return Err(Refusal::new("custom operators have no absent results", "give it a name").about(format!("result {i}")));
+        return Err(
+            Refusal::new("custom operators have no absent results", "give it a name").about(format!("result {i}"))
+        );
     }
     let types = declared.iter().map(result_type).collect::<Result<Vec<_>, _>>()?;
     cx.note(format!("is the custom operator {code:?}: the runtime needs a kernel for it"));
-    let opaque = Opaque {
-        code: BuiltinOperator::CUSTOM,
-        version: 1,
-        options: BuiltinOptions::default(),
-        options_2: BuiltinOptions2::default(),
-        custom_code: Some(code.to_string()),
-        custom_options: Some(flexbuffer::of_map(entries).into()),
-        intermediates: None,
-        mutating_variable_inputs: None,
-    };
+    let opaque = Opaque::custom(code, flexbuffer::of_map(entries));
     Ok(cx.b.opaque(opaque, inputs, types))
 }
 
