@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::OnceLock;
 
+use super::kernel_type::carrier;
 use super::known::Known;
 use super::{Cx, Refusal, Row, TABLE, custom};
-use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Origin, Shape, Type, ValueId, remove_dead};
+use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, remove_dead};
 use crate::onnx;
 use crate::tensor::DType;
 
@@ -73,6 +74,7 @@ pub fn lower(
         driver.lower_node(index, node);
     }
     driver.bind_outputs();
+    driver.note_carried();
     let Driver { problems, notes, .. } = driver;
     if !problems.is_empty() {
         return Err(problems);
@@ -118,6 +120,10 @@ struct Driver<'a> {
     /// What each ONNX value became; `None` where its node was refused.
     values: HashMap<String, Option<ValueId>>,
     known: Known,
+    /// Types of the model that are computed in another.
+    carried: BTreeSet<DType>,
+    /// Values that go straight into a `Cast`.
+    converted: HashSet<&'a str>,
     problems: Vec<Problem>,
     notes: Vec<Note>,
 }
@@ -129,8 +135,18 @@ impl<'a> Driver<'a> {
         custom: &'a BTreeSet<String>,
         evaluate: &'a dyn Evaluate,
     ) -> Driver<'a> {
-        let (values, known) = (HashMap::new(), Known::default());
-        Driver { model, graph, custom, evaluate, values, known, problems: Vec::new(), notes: Vec::new() }
+        Driver {
+            model,
+            graph,
+            custom,
+            evaluate,
+            values: HashMap::new(),
+            known: Known::default(),
+            carried: BTreeSet::new(),
+            converted: operands_of_casts(model),
+            problems: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     fn add_inputs(&mut self) {
@@ -140,6 +156,7 @@ impl<'a> Driver<'a> {
                 Ok(ty) => {
                     let id = self.graph.add_input(&input.name, ty);
                     self.known.add_input(id, input.shape.as_deref().unwrap_or_default());
+                    let id = self.carried(id, &input.name);
                     self.values.insert(input.name.clone(), Some(id));
                 }
                 Err((what, hint)) => {
@@ -193,7 +210,12 @@ impl<'a> Driver<'a> {
         self.notes.extend(notes.into_iter().map(|what| Note { node: node.label().into(), op: op.clone(), what }));
         match results {
             Ok(results) => {
-                let results: Vec<ValueId> = results.into_iter().map(|id| self.settle(id)).collect();
+                let outputs = node.outputs.iter().map(String::as_str).chain(std::iter::repeat(""));
+                let settled = results.into_iter().zip(outputs).map(|(id, name)| {
+                    let id = self.settle(id);
+                    self.carried(id, name)
+                });
+                let results: Vec<ValueId> = settled.collect();
                 self.bind_results(node, &results, made_before);
             }
             Err(refusal) => refused(self, Some(refusal)),
@@ -212,6 +234,33 @@ impl<'a> Driver<'a> {
     fn declared_results(&self, node: &onnx::Node) -> Vec<onnx::ValueInfo> {
         let named = node.outputs.iter().filter(|o| !o.is_empty());
         named.map(|output| self.model.declared(output)).collect()
+    }
+
+    /// `id`, which the model calls `name`, in the type it is computed in. A type that few kernels have is left behind where it enters:
+    /// at inputs, constants and results. Rounding to a narrower one can only be seen where a `Cast` follows at once, or at an output.
+    fn carried(&mut self, id: ValueId, name: &str) -> ValueId {
+        let dtype = self.graph.dtype(id);
+        let Some(carrier) = carrier(dtype) else { return id };
+        self.carried.insert(dtype);
+        if let Some(Ok(data)) = self.graph.constant(id).map(|data| data.cast(carrier)) {
+            return self.graph.add_constant(self.graph.value(id).name.clone(), data);
+        }
+        let producer = self.graph.nodes.last().filter(|n| n.outputs.contains(&id));
+        let (origin, cast) = producer.map_or((None, None), |n| (n.origin, n.input(0).filter(|_| is_cast(n))));
+        let from = cast.filter(|_| !self.converted.contains(name)).unwrap_or(id);
+        let mut b = Builder::new(self.graph, self.evaluate);
+        b.set_origin(origin, name);
+        // The kernel of CAST takes all of these types.
+        b.cast(from, carrier).unwrap_or(id)
+    }
+
+    fn note_carried(&mut self) {
+        let node = self.graph.name.clone();
+        self.notes.extend(self.carried.iter().map(|dtype| Note {
+            node: node.clone(),
+            op: "graph".into(),
+            what: format!("{dtype} is computed as {}", carrier(*dtype).map_or("?", DType::name)),
+        }));
     }
 
     /// Operands of a node; `None` as a whole where one of them could not be computed.
@@ -238,6 +287,7 @@ impl<'a> Driver<'a> {
     fn initializer(&mut self, name: &str) -> Result<ValueId, Refusal> {
         if let Some(data) = self.model.initializers.get(name) {
             let id = self.graph.add_constant(name, data.clone());
+            let id = self.carried(id, name);
             self.values.insert(name.to_string(), Some(id));
             return Ok(id);
         }
@@ -280,6 +330,7 @@ impl<'a> Driver<'a> {
                     }
                 },
             };
+            let id = self.as_declared(id, output);
             if let Some(problem) = contradiction(output, &self.graph.value(id).ty) {
                 self.problems.push(problem);
                 continue;
@@ -309,6 +360,21 @@ impl<'a> Driver<'a> {
 }
 
 impl Driver<'_> {
+    /// An output in the type that the model declares, where it was computed in another for it.
+    fn as_declared(&mut self, id: ValueId, output: &onnx::ValueInfo) -> ValueId {
+        let declared = output.dtype.filter(|&dtype| carrier(dtype) == Some(self.graph.dtype(id)));
+        let Some(dtype) = declared else { return id };
+        let origin = self.graph.nodes.iter().rev().find(|n| n.outputs.contains(&id)).and_then(|n| n.origin);
+        let mut b = Builder::new(self.graph, self.evaluate);
+        b.set_origin(origin, &output.name);
+        let cast = b.cast(id, dtype).unwrap_or(id);
+        // The output takes its name over.
+        if self.graph.value(id).name == output.name && !self.graph.inputs.contains(&id) {
+            self.graph.value_mut(id).name.push_str("/before");
+        }
+        cast
+    }
+
     /// An output whose extents hang on data as a value of the extents that the model declares: some interfaces of the runtime can't
     /// hand out others. Where inputs have dynamic extents, declarations may be left from an example, and are not believed.
     fn with_declared_extents(&mut self, id: ValueId, declared: &onnx::ValueInfo) -> ValueId {
@@ -324,6 +390,16 @@ impl Driver<'_> {
         self.graph.value_mut(id).name.push_str("/before");
         shaped
     }
+}
+
+/// Names of all values that a `Cast` takes.
+fn operands_of_casts(graph: &onnx::Graph) -> HashSet<&str> {
+    let casts = graph.nodes.iter().filter(|n| n.op == "Cast" || n.op == "CastLike");
+    casts.filter_map(|n| n.inputs.first()).map(String::as_str).collect()
+}
+
+fn is_cast(node: &Node) -> bool {
+    matches!(node.op, Op::Cast { .. })
 }
 
 fn boundary_problem(name: &str, what: String, hint: String) -> Problem {
