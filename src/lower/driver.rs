@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use super::kernel_type::carrier;
 use super::known::Known;
+use super::quantized::restored;
 use super::{Cx, Refusal, Row, TABLE, custom};
 use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, remove_dead};
 use crate::onnx;
@@ -188,7 +189,7 @@ impl<'a> Driver<'a> {
             let hint = format!("`litesmith ops` lists what is; --allow-custom {op} leaves it to a kernel of your own");
             return refused(self, Some(Refusal::new("the operator is not supported", hint)));
         }
-        let inputs = match self.operands(node) {
+        let mut inputs = match self.operands(node) {
             Ok(Some(inputs)) => inputs,
             // It depends on a node that was refused: that one is the problem, not this.
             Ok(None) => return refused(self, None),
@@ -200,12 +201,20 @@ impl<'a> Driver<'a> {
         let declared = if is_custom { self.declared_results(node) } else { Vec::new() };
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(Some(origin), scope);
+        let stored = match restored(&mut b, node, &mut inputs) {
+            Ok(stored) => stored,
+            Err(refusal) => return refused(self, Some(refusal)),
+        };
         let mut cx = Cx::new(b, &mut self.known, node, inputs);
         let results = match row {
             Some(row) => (row.lower)(&mut cx),
             None => custom::custom(&mut cx, node, &op, &declared),
         };
         let results = results.and_then(|results| cx.finish(&results).map(|()| results));
+        let results = results.and_then(|results| match &stored {
+            Some(stored) => cx.store(results, stored),
+            None => Ok(results),
+        });
         let notes = cx.into_notes();
         self.notes.extend(notes.into_iter().map(|what| Note { node: node.label().into(), op: op.clone(), what }));
         match results {
