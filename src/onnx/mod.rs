@@ -1,12 +1,16 @@
 //! An ONNX model as it stands in its file: operators, attributes and names of ONNX, with tensors decoded.
 //!
-//! Owns: decoding (over tract's protobuf types), external data, attribute and shape types, pinning of dynamic inputs, cutting.
+//! Owns: decoding (over tract's protobuf types), external data, attribute and shape types, local functions (there are none left in a
+//! [`Model`]), pinning of dynamic inputs, cutting.
 //! Knows nothing of TFLite and nothing of what operators mean.
 
 mod attribute;
 mod cut;
 mod decode;
 mod external;
+mod extra;
+mod functions;
+mod names;
 mod near;
 mod pin;
 mod tensor;
@@ -78,6 +82,16 @@ impl Node {
             return &self.name;
         }
         self.outputs.iter().find(|o| !o.is_empty()).map_or("", String::as_str)
+    }
+
+    /// The graphs among the attributes.
+    pub fn graphs(&self) -> impl Iterator<Item = &Graph> {
+        self.attributes.values().flat_map(Attribute::graphs)
+    }
+
+    /// [`Node::graphs`], to be changed.
+    pub fn graphs_mut(&mut self) -> impl Iterator<Item = &mut Graph> {
+        self.attributes.values_mut().flat_map(Attribute::graphs_mut)
     }
 }
 
