@@ -44,7 +44,7 @@ fn option(attribute: &Attribute) -> Result<Value, Refusal> {
             ("shape".into(), Value::Ints(t.shape().iter().map(|&d| d as i64).collect())),
             ("data".into(), Value::Blob(t.bytes().to_vec())),
         ]),
-        Attribute::Graph(_) | Attribute::Graphs(_) | Attribute::Other(_) => {
+        Attribute::Graph(_) | Attribute::Graphs(_) | Attribute::Reference(_) | Attribute::Other(_) => {
             let what = format!("custom options can't hold {}", attribute.kind());
             return Err(Refusal::new(what, "export the operator without it"));
         }
