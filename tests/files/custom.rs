@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::common::command::{Desk, says};
 use super::common::onnx::{FLOAT, INT64, bytes, floats, int, ints, model, node, value, with};
-use litesmith::graph::{Graph, Op, Opaque};
+use litesmith::graph::{Graph, Node, Op, Opaque};
 use litesmith::tflite;
 use tract_onnx::pb;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -45,9 +45,9 @@ fn sifted() -> pb::ModelProto {
     proto
 }
 
-fn custom(graph: &Graph) -> Vec<&Opaque> {
-    let opaque = |op| if let &Op::Opaque(ref opaque) = op { Some(&**opaque) } else { None };
-    graph.nodes.iter().filter_map(|n| opaque(&n.op)).collect()
+fn custom<'a>(graph: &'a Graph) -> Vec<&'a Opaque> {
+    let opaque = |node: &'a Node| if let Op::Opaque(opaque) = &node.op { Some(&**opaque) } else { None };
+    graph.nodes.iter().filter_map(opaque).collect()
 }
 
 fn converted(desk: &Desk, args: &[&str]) -> (Graph, String) {
