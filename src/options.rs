@@ -1,6 +1,6 @@
 //! What a conversion can be asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::quant::WeightOptions;
@@ -60,8 +60,16 @@ pub struct Options {
     /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
     pub weights: WeightOptions,
     pub calibration: Option<Calibration>,
+    /// Values that become the inputs, in order; none stand for the model's own.
+    pub inputs: Vec<String>,
+    /// Values that become the outputs, in order; none stand for the model's own.
+    pub outputs: Vec<String>,
     /// Fixed extents for inputs that are dynamic in the model.
     pub shapes: BTreeMap<String, Vec<usize>>,
+    /// The size of the batch: of dynamic extents of inputs whose name contains "batch", or else stand first.
+    pub batch: Option<usize>,
+    /// Operators (`Op`, or `domain::Op` where it is not ONNX's own domain) that become custom ones of that name.
+    pub allow_custom: BTreeSet<String>,
     pub channels_last: ChannelsLast,
     pub float64: Float64,
     /// Rewrites that make the graph smaller or faster; off for finding faults.
@@ -76,7 +84,11 @@ impl Default for Options {
             quantize: Quantize::None,
             weights: WeightOptions::default(),
             calibration: None,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
             shapes: BTreeMap::new(),
+            batch: None,
+            allow_custom: BTreeSet::new(),
             channels_last: ChannelsLast::Keep,
             float64: Float64::Keep,
             passes: true,
