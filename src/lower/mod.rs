@@ -15,6 +15,7 @@ mod constant;
 mod conv;
 mod conv_transpose;
 mod cum_prod;
+mod custom;
 mod cx;
 mod depth_to_space;
 mod documentation;
@@ -54,7 +55,7 @@ mod trilu;
 mod window;
 
 pub use documentation::{Documented, OPERATORS};
-pub use driver::{Lowered, Note, Problem, lower};
+pub use driver::{Lowered, Note, Problem, infer_types, lower};
 pub use opsets::{NEWEST, VERSIONS};
 pub use table::{Row, TABLE};
 
