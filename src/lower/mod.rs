@@ -32,6 +32,7 @@ mod pool;
 mod reduce;
 mod reshape;
 mod resize;
+mod sample;
 mod shape;
 mod slice;
 mod softmax;

@@ -3,7 +3,7 @@
 use super::{
     Cx, Results, activation, batch_normalization, cast, concat, constant, conv, conv_transpose, depth_to_space,
     elementwise, erf, expand, gather, identity, integer, logic, matmul, normalization, pad, pool, reduce, reshape,
-    resize, shape, slice, softmax, split, transpose, trigonometry,
+    resize, sample, shape, slice, softmax, split, transpose, trigonometry,
 };
 
 /// One accepted operator.
@@ -18,6 +18,11 @@ const fn std(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
     Row { domain: "", op, lower }
 }
 
+/// An operator of ONNX Runtime.
+const fn ms(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+    Row { domain: "com.microsoft", op, lower }
+}
+
 /// An operator that [`super::patterns`] puts together.
 const fn own(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
     Row { domain: "litesmith", op, lower }
@@ -30,6 +35,7 @@ pub const TABLE: &[Row] = &[
     std("Acos", trigonometry::function),
     std("Acosh", trigonometry::function),
     std("Add", elementwise::binary),
+    std("AffineGrid", sample::affine_grid),
     std("And", logic::and),
     std("ArgMax", reduce::arg_extremum),
     std("ArgMin", reduce::arg_extremum),
@@ -78,6 +84,7 @@ pub const TABLE: &[Row] = &[
     std("GlobalMaxPool", reduce::global_pool),
     std("Greater", logic::greater),
     std("GreaterOrEqual", logic::greater_or_equal),
+    std("GridSample", sample::grid_sample),
     std("GroupNormalization", normalization::group_normalization),
     std("HardSigmoid", activation::hard_sigmoid),
     std("HardSwish", elementwise::unary),
@@ -155,6 +162,7 @@ pub const TABLE: &[Row] = &[
     std("Upsample", resize::upsample),
     std("Where", logic::where_),
     std("Xor", logic::xor),
+    ms("GridSample", sample::grid_sample),
     own("Gelu", activation::gelu),
     own("Normalization", normalization::recognized),
 ];
