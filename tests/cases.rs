@@ -5,17 +5,12 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use common::{LitertError, Tolerance, difference, expected_failures, fixtures, litert, run_litert};
-use indexmap::IndexMap;
+use common::case::{self, Data};
+use common::{Tolerance, expected_failures, fixtures};
 use libtest_mimic::{Arguments, Failed, Trial};
-use litesmith::exec::Runner;
-use litesmith::runtime::Kernels;
 use litesmith::samples::read_npz;
-use litesmith::tensor::Tensor;
-use litesmith::{Converter, Options};
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -68,72 +63,10 @@ fn list_is_of_cases_that_exist() -> Result<(), Failed> {
     if unknown.is_empty() { Ok(()) } else { Err(Failed::from(format!("no such cases: {unknown:?}"))) }
 }
 
-/// Inputs and expected outputs of a case.
-struct Data {
-    inputs: IndexMap<String, Tensor>,
-    outputs: BTreeMap<String, Tensor>,
-}
-
-fn data(path: &Path) -> Result<Data, String> {
-    let mut data = Data { inputs: IndexMap::new(), outputs: BTreeMap::new() };
-    for (key, tensor) in read_npz(&path.with_extension("npz"))? {
-        if let Some(name) = key.strip_prefix("in:") {
-            data.inputs.insert(name.into(), tensor);
-        } else if let Some(name) = key.strip_prefix("out:") {
-            data.outputs.insert(name.into(), tensor);
-        }
-    }
-    Ok(data)
-}
-
 /// The first thing that is wrong with a case.
 fn check(path: &Path) -> Result<(), String> {
-    let data = data(path)?;
+    let data = Data::new(read_npz(&path.with_extension("npz"))?);
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let tolerance = if stem.contains("float16") { Tolerance::HALF } else { Tolerance::FLOAT };
-    let all = Options::default();
-    let plain = Options { passes: false, layout: false, ..Options::default() };
-    for (what, options) in [("rewrites on", all), ("rewrites off", plain)] {
-        let converted = Converter::with_options(options).convert_file(path).map_err(|e| format!("{what}: {e}"))?;
-        let outputs = run_graph(&converted.bytes, &data).map_err(|e| format!("{what}, graph: {e}"))?;
-        compare(&data, &outputs, tolerance).map_err(|e| format!("{what}, graph: {e}"))?;
-        let Some(library) = litert() else { continue };
-        for kernels in [Kernels::Xnnpack, Kernels::Builtin] {
-            match run_litert(library, &converted.bytes, kernels, &data.inputs) {
-                Err(LitertError::CannotShow) => {}
-                Err(LitertError::Failed(e)) => return Err(format!("{what}, LiteRT {kernels:?}: {e}")),
-                Ok(outputs) => {
-                    compare(&data, &outputs, tolerance).map_err(|e| format!("{what}, LiteRT {kernels:?}: {e}"))?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn run_graph(file: &bytes::Bytes, data: &Data) -> Result<BTreeMap<String, Tensor>, String> {
-    let model = litesmith::tflite::read(file.clone()).map_err(|e| e.to_string())?;
-    let graph = &model.graphs[0];
-    let input = |id: &litesmith::graph::ValueId| {
-        let name = &graph.value(*id).name;
-        data.inputs.get(name).cloned().ok_or_else(|| format!("no data for input {name:?}"))
-    };
-    let inputs: Vec<Tensor> = graph.inputs.iter().map(input).collect::<Result<_, _>>()?;
-    let runner = Runner::new(graph).map_err(|e| e.to_string())?;
-    let outputs = runner.run(&inputs).map_err(|e| e.to_string())?;
-    let names = graph.outputs.iter().map(|&id| graph.value(id).name.clone());
-    Ok(names.zip(outputs).collect())
-}
-
-fn compare(data: &Data, found: &BTreeMap<String, Tensor>, tolerance: Tolerance) -> Result<(), String> {
-    let (want, have): (BTreeSet<_>, BTreeSet<_>) = (data.outputs.keys().collect(), found.keys().collect());
-    if want != have {
-        return Err(format!("outputs are {have:?}, should be {want:?}"));
-    }
-    for (name, expected) in &data.outputs {
-        if let Some(what) = difference(expected, &found[name], tolerance) {
-            return Err(format!("{name:?} {what}"));
-        }
-    }
-    Ok(())
+    case::check(path, &data, tolerance).map_err(|wrong| wrong.to_string())
 }

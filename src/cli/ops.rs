@@ -3,33 +3,75 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::lower::TABLE;
+use crate::lower::{Documented, NEWEST, OPERATORS};
 
-/// List the ONNX operators that are converted
+/// List the ONNX operators that are converted, with the versions of their definitions
 #[derive(clap::Args)]
 pub struct Args {
-    /// Print as JSON
-    #[arg(long)]
+    /// Print as JSON: also what is accepted, what it becomes, and what is refused
+    #[arg(long, conflicts_with = "markdown")]
     json: bool,
+    /// Print as Markdown tables that say the same
+    #[arg(long)]
+    markdown: bool,
 }
 
 #[derive(Serialize)]
 struct Operator {
-    domain: &'static str,
-    op: &'static str,
+    versions: &'static [i64],
+    #[serde(flatten)]
+    documented: Documented,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    // The standard operators have a domain without a name in files; people know it by this one.
-    let domain = |domain: &'static str| if domain.is_empty() { "ai.onnx" } else { domain };
-    let operators: Vec<Operator> =
-        TABLE.iter().map(|row| Operator { domain: domain(row.domain), op: row.op }).collect();
     let text = if args.json {
-        serde_json::to_string_pretty(&operators)? + "\n"
+        let row = |o: &Documented| Operator {
+            versions: o.versions(),
+            documented: Documented { domain: domain(o.domain), ..*o },
+        };
+        serde_json::to_string_pretty(&OPERATORS.iter().map(row).collect::<Vec<_>>())? + "\n"
+    } else if args.markdown {
+        markdown()
     } else {
-        let width = operators.iter().map(|o| o.domain.len()).max().unwrap_or(0);
-        operators.iter().map(|o| format!("{:width$}  {}\n", o.domain, o.op)).collect()
+        let width = |text: fn(&Documented) -> &str| OPERATORS.iter().map(|o| text(o).len()).max().unwrap_or(0);
+        let (domains, names) = (width(|o| domain(o.domain)), width(|o| o.op));
+        let line = |o: &Documented| {
+            let line = format!("{:domains$}  {:names$}  {}", domain(o.domain), o.op, versions(o));
+            line.trim_end().to_string() + "\n"
+        };
+        OPERATORS.iter().map(line).collect()
     };
     super::print(&text);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The standard operators have a domain without a name in files; people know it by this one.
+fn domain(domain: &'static str) -> &'static str {
+    if domain.is_empty() { "ai.onnx" } else { domain }
+}
+
+/// `1, 6, 13`: the versions of the operator set that changed the operator.
+fn versions(operator: &Documented) -> String {
+    let versions: Vec<String> = operator.versions().iter().map(i64::to_string).collect();
+    versions.join(", ")
+}
+
+/// The page `docs/operators.md`.
+fn markdown() -> String {
+    let mut page = format!(
+        "# Operators\n\nThe ONNX operators that are converted, up to operator set {NEWEST}. Printed by `litesmith ops --markdown`, from the \
+         doc comments\nof the lowerings. Whatever is refused is named, with its node, when a model is converted.\n"
+    );
+    for group in OPERATORS.chunk_by(|a, b| a.domain == b.domain) {
+        page += &format!(
+            "\n## {}\n\n| operator | versions | accepts | becomes | refused |\n|---|---|---|---|---|\n",
+            domain(group[0].domain)
+        );
+        for o in group {
+            let cell = |text: &str| text.replace('|', "\\|");
+            let (accepts, produces, refuses) = (cell(o.accepts), cell(o.produces), cell(o.refuses));
+            page += &format!("| {} | {} | {accepts} | {produces} | {refuses} |\n", o.op, versions(o));
+        }
+    }
+    page
 }

@@ -200,6 +200,17 @@ impl Graph {
         counts
     }
 
+    /// This graph and all that its operators run, however deep: each before those inside it, in the order of nodes.
+    pub fn with_regions(&self) -> Vec<&Graph> {
+        let mut graphs = vec![self];
+        let mut next = 0;
+        while let Some(graph) = graphs.get(next).copied() {
+            graphs.extend(graph.nodes.iter().flat_map(|node| node.op.regions()));
+            next += 1;
+        }
+        graphs
+    }
+
     /// For each value, the index of the node that makes it.
     pub fn producers(&self) -> Vec<Option<usize>> {
         let mut producers = vec![None; self.values.len()];

@@ -3,6 +3,7 @@
 //! Operands that TFLite takes as tensors (axes, shapes, paddings) are operands here too; what TFLite keeps in option
 //! tables are fields. Families that every room treats alike (element by element, reductions, …) share a variant.
 
+use super::Graph;
 use crate::schema;
 use crate::tensor::DType;
 
@@ -288,6 +289,10 @@ pub enum Op {
     Quantize { to: DType },
     /// `x` quantized.
     Dequantize,
+    /// `condition [one BOOL], x..`: the results of `then` or of `otherwise` over `x..`.
+    If { then: Box<Graph>, otherwise: Box<Graph> },
+    /// `x..`: for as long as `cond` over the values gives true, `body` over them gives the next; as many results as operands.
+    While { cond: Box<Graph>, body: Box<Graph> },
     /// Whatever else a file holds.
     Opaque(Box<Opaque>),
 }
@@ -357,8 +362,31 @@ impl Op {
             Op::Reduce { kind, .. } => kind.name(),
             Op::Quantize { .. } => "QUANTIZE",
             Op::Dequantize => "DEQUANTIZE",
+            Op::If { .. } => "IF",
+            Op::While { .. } => "WHILE",
             Op::Opaque(opaque) => opaque.code.name().unwrap_or("UNKNOWN"),
         }
+    }
+
+    /// The graphs that the operator runs, in the order of its option table. Each sees its inputs alone: what it uses of the graph
+    /// around it is handed in as an operand, or stands in it as a constant of its own.
+    pub fn regions(&self) -> impl Iterator<Item = &Graph> {
+        let regions = match self {
+            Op::If { then, otherwise } => [Some(then), Some(otherwise)],
+            Op::While { cond, body } => [Some(cond), Some(body)],
+            _ => [None, None],
+        };
+        regions.into_iter().flatten().map(Box::as_ref)
+    }
+
+    /// [`Op::regions`], to be changed.
+    pub fn regions_mut(&mut self) -> impl Iterator<Item = &mut Graph> {
+        let regions = match self {
+            Op::If { then, otherwise } => [Some(then), Some(otherwise)],
+            Op::While { cond, body } => [Some(cond), Some(body)],
+            _ => [None, None],
+        };
+        regions.into_iter().flatten().map(Box::as_mut)
     }
 
     /// The fused activation, of the operators whose options have one.

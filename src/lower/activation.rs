@@ -2,7 +2,7 @@
 
 use super::conv::require_float32;
 use super::{Cx, Refusal, Results};
-use crate::graph::{Binary, Compare, Op, Precision, Unary, ValueId};
+use crate::graph::{Binary, Builder, Compare, InferError, Op, Precision, Unary, ValueId};
 use crate::tensor::DType;
 
 /// Lowers ONNX `LeakyRelu` to `LEAKY_RELU`.
@@ -97,12 +97,16 @@ pub(super) fn hard_sigmoid(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     require_float32(cx, x)?;
     let (alpha, beta) = (cx.float_or("alpha", 0.2)?, cx.float_or("beta", 0.5)?);
-    let (alpha, beta) = (cx.b.scalar(alpha), cx.b.scalar(beta));
-    let (zero, one) = (cx.b.scalar(0f32), cx.b.scalar(1f32));
-    let y = cx.b.mul(x, alpha)?;
-    let y = cx.b.add(y, beta)?;
-    let y = cx.b.binary(Binary::Maximum, zero, y)?;
-    Ok(vec![cx.b.binary(Binary::Minimum, one, y)?])
+    Ok(vec![emit_hard_sigmoid(&mut cx.b, x, alpha, beta)?])
+}
+
+pub(super) fn emit_hard_sigmoid(b: &mut Builder<'_>, x: ValueId, alpha: f32, beta: f32) -> Result<ValueId, InferError> {
+    let (alpha, beta) = (b.scalar(alpha), b.scalar(beta));
+    let (zero, one) = (b.scalar(0f32), b.scalar(1f32));
+    let y = b.mul(x, alpha)?;
+    let y = b.add(y, beta)?;
+    let y = b.binary(Binary::Maximum, zero, y)?;
+    b.binary(Binary::Minimum, one, y)
 }
 
 /// Lowers ONNX `Elu` to `ELU`.
@@ -116,7 +120,7 @@ pub(super) fn elu(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     require_float32(cx, x)?;
     let alpha = cx.float_or("alpha", 1.0)?;
-    Ok(vec![exponential_linear(cx, x, alpha, 1.0)?])
+    Ok(vec![exponential_linear(&mut cx.b, x, alpha, 1.0)?])
 }
 
 /// Lowers ONNX `Softplus` to `max(0, x) + log(1 + exp(-|x|))`, which overflows nowhere.
@@ -128,21 +132,21 @@ pub(super) fn elu(cx: &mut Cx<'_>) -> Results {
 pub(super) fn softplus(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     require_float32(cx, x)?;
-    Ok(vec![emit_softplus(cx, x)?])
+    Ok(vec![emit_softplus(&mut cx.b, x)?])
 }
 
-pub(super) fn emit_softplus(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
+pub(super) fn emit_softplus(b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, InferError> {
     // The exponential spans more than 8 bits hold.
-    let before = cx.b.set_precision(Precision::Float);
-    let one = cx.b.scalar(1f32);
-    let magnitude = cx.b.unary(Unary::Abs, x)?;
-    let y = cx.b.unary(Unary::Neg, magnitude)?;
-    let y = cx.b.unary(Unary::Exp, y)?;
-    let y = cx.b.add(y, one)?;
-    let y = cx.b.unary(Unary::Log, y)?;
-    let positive = cx.b.unary(Unary::Relu, x)?;
-    let y = cx.b.add(positive, y)?;
-    cx.b.set_precision(before);
+    let before = b.set_precision(Precision::Float);
+    let one = b.scalar(1f32);
+    let magnitude = b.unary(Unary::Abs, x)?;
+    let y = b.unary(Unary::Neg, magnitude)?;
+    let y = b.unary(Unary::Exp, y)?;
+    let y = b.add(y, one)?;
+    let y = b.unary(Unary::Log, y)?;
+    let positive = b.unary(Unary::Relu, x)?;
+    let y = b.add(positive, y)?;
+    b.set_precision(before);
     Ok(y)
 }
 
@@ -196,7 +200,7 @@ pub(super) fn celu(cx: &mut Cx<'_>) -> Results {
     if alpha == 0.0 {
         return Err(Refusal::new("is 0", "export with another alpha").about("attribute alpha"));
     }
-    Ok(vec![exponential_linear(cx, x, alpha, 1.0 / alpha)?])
+    Ok(vec![exponential_linear(&mut cx.b, x, alpha, 1.0 / alpha)?])
 }
 
 /// Lowers ONNX `Selu` to `gamma * (RELU(x) + alpha * ELU(min(0, x)))`.
@@ -213,27 +217,32 @@ pub(super) fn selu(cx: &mut Cx<'_>) -> Results {
     let old = cx.opset() < 6;
     let alpha = cx.float_or("alpha", if old { 1.6732 } else { 1.673_263_2 })?;
     let gamma = cx.float_or("gamma", if old { 1.0507 } else { 1.050_701 })?;
-    let y = exponential_linear(cx, x, alpha, 1.0)?;
+    let y = exponential_linear(&mut cx.b, x, alpha, 1.0)?;
     let gamma = cx.b.scalar(gamma);
     Ok(vec![cx.b.mul(y, gamma)?])
 }
 
 /// `max(0, x) + outer * (exp(inner * min(0, x)) - 1)`
-fn exponential_linear(cx: &mut Cx<'_>, x: ValueId, outer: f32, inner: f32) -> Result<ValueId, Refusal> {
+pub(super) fn exponential_linear(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    outer: f32,
+    inner: f32,
+) -> Result<ValueId, InferError> {
     if outer == 1.0 && inner == 1.0 {
-        return Ok(cx.b.unary(Unary::Elu, x)?);
+        return b.unary(Unary::Elu, x);
     }
-    let zero = cx.b.scalar(0f32);
-    let mut negative = cx.b.binary(Binary::Minimum, zero, x)?;
+    let zero = b.scalar(0f32);
+    let mut negative = b.binary(Binary::Minimum, zero, x)?;
     if inner != 1.0 {
-        let inner = cx.b.scalar(inner);
-        negative = cx.b.mul(negative, inner)?;
+        let inner = b.scalar(inner);
+        negative = b.mul(negative, inner)?;
     }
-    let outer = cx.b.scalar(outer);
-    let negative = cx.b.unary(Unary::Elu, negative)?;
-    let negative = cx.b.mul(negative, outer)?;
-    let positive = cx.b.unary(Unary::Relu, x)?;
-    Ok(cx.b.add(positive, negative)?)
+    let outer = b.scalar(outer);
+    let negative = b.unary(Unary::Elu, negative)?;
+    let negative = b.mul(negative, outer)?;
+    let positive = b.unary(Unary::Relu, x)?;
+    b.add(positive, negative)
 }
 
 /// Lowers ONNX `ThresholdedRelu` to a selection between the operand and zero.
@@ -245,10 +254,14 @@ fn exponential_linear(cx: &mut Cx<'_>, x: ValueId, outer: f32, inner: f32) -> Re
 pub(super) fn thresholded_relu(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     require_float32(cx, x)?;
-    let (alpha, zero) = (cx.float_or("alpha", 1.0)?, cx.b.scalar(0f32));
-    let alpha = cx.b.scalar(alpha);
-    let above = cx.b.compare(Compare::Greater, x, alpha)?;
-    Ok(vec![cx.b.select(above, x, zero)?])
+    let alpha = cx.float_or("alpha", 1.0)?;
+    Ok(vec![emit_thresholded_relu(&mut cx.b, x, alpha)?])
+}
+
+pub(super) fn emit_thresholded_relu(b: &mut Builder<'_>, x: ValueId, alpha: f32) -> Result<ValueId, InferError> {
+    let (alpha, zero) = (b.scalar(alpha), b.scalar(0f32));
+    let above = b.compare(Compare::Greater, x, alpha)?;
+    b.select(above, x, zero)
 }
 
 /// Lowers ONNX `Mish` to the operand times `TANH` of its softplus.
@@ -260,7 +273,7 @@ pub(super) fn thresholded_relu(cx: &mut Cx<'_>) -> Results {
 pub(super) fn mish(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     require_float32(cx, x)?;
-    let y = emit_softplus(cx, x)?;
+    let y = emit_softplus(&mut cx.b, x)?;
     let y = cx.b.unary(Unary::Tanh, y)?;
     Ok(vec![cx.b.mul(x, y)?])
 }
@@ -274,10 +287,14 @@ pub(super) fn mish(cx: &mut Cx<'_>) -> Results {
 pub(super) fn softsign(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     require_float32(cx, x)?;
-    let one = cx.b.scalar(1f32);
-    let divisor = cx.b.unary(Unary::Abs, x)?;
-    let divisor = cx.b.add(divisor, one)?;
-    Ok(vec![cx.b.div(x, divisor)?])
+    Ok(vec![emit_softsign(&mut cx.b, x)?])
+}
+
+pub(super) fn emit_softsign(b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, InferError> {
+    let one = b.scalar(1f32);
+    let divisor = b.unary(Unary::Abs, x)?;
+    let divisor = b.add(divisor, one)?;
+    b.div(x, divisor)
 }
 
 /// Lowers ONNX `Shrink` to two selections: `x + bias` below `-lambd`, `x - bias` above `lambd`, zero between.

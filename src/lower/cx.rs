@@ -253,6 +253,14 @@ impl<'a> Cx<'a> {
         }
     }
 
+    pub fn strings(&self, name: &str) -> Result<Option<&'a [String]>, Refusal> {
+        match self.attribute(name) {
+            None => Ok(None),
+            Some(Attribute::Strings(v)) => Ok(Some(v)),
+            Some(other) => Err(Self::wrong_kind(name, "a list of strings", other)),
+        }
+    }
+
     pub fn tensor(&self, name: &str) -> Result<Option<&'a Tensor>, Refusal> {
         match self.attribute(name) {
             None => Ok(None),

@@ -3,12 +3,18 @@
 use super::conv::{perm, require_float32};
 use super::window::{drop_axis, insert_axis};
 use super::{Cx, Refusal, Results};
-use crate::graph::{Activation, Op, ValueId};
+use crate::graph::{Activation, Builder, InferError, Op, ValueId};
 use crate::tensor::{Perm, Tensor};
 
-fn fully_connected(cx: &mut Cx<'_>, x: ValueId, w: ValueId, bias: Option<ValueId>) -> Result<ValueId, Refusal> {
+/// `x [..,K]` by weights `[N,K]`.
+pub(super) fn fully_connected(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    w: ValueId,
+    bias: Option<ValueId>,
+) -> Result<ValueId, InferError> {
     let op = Op::FullyConnected { keep_num_dims: true, asymmetric_inputs: false, activation: Activation::None };
-    Ok(cx.b.emit(op, &[Some(x), Some(w), bias])?[0])
+    Ok(b.emit(op, &[Some(x), Some(w), bias])?[0])
 }
 
 /// Lowers ONNX `MatMul` to `FULLY_CONNECTED` or `BATCH_MATMUL`.
@@ -36,7 +42,7 @@ pub(super) fn mat_mul(cx: &mut Cx<'_>) -> Results {
     }
     let mut y = if cx.rank(b) == 2 && cx.constant(b).is_some() {
         let w = cx.b.transpose(b, &perm(&[1, 0]))?;
-        fully_connected(cx, a, w, None)?
+        fully_connected(&mut cx.b, a, w, None)?
     } else {
         batched(cx, a, b)?
     };
@@ -128,7 +134,7 @@ pub(super) fn gemm(cx: &mut Cx<'_>) -> Results {
             Some(c) => bias_row(cx, c, w)?,
             None => None,
         };
-        let y = fully_connected(cx, a, w, row)?;
+        let y = fully_connected(&mut cx.b, a, w, row)?;
         return match c {
             Some(c) if row.is_none() => Ok(vec![cx.b.add(y, c)?]),
             _ => Ok(vec![y]),

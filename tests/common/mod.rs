@@ -1,6 +1,7 @@
 //! What the tests share: where models are, how a file is run in LiteRT, what counts as equal.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod case;
 pub mod command;
 pub mod onnx;
 
