@@ -1,7 +1,10 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, batch_normalization, cast, center_crop_pad, concat, constant, conv, conv_transpose, cum_prod, depth_to_space, elementwise, erf, expand, gather, identity, integer, logic, matmul, nonzero, normalization, one_hot, pad, pool, recurrent, reduce, reshape, resize, sample, shape, slice, softmax, split, top_k, transpose, trigonometry, trilu,
+    Cx, Results, activation, batch_normalization, cast, center_crop_pad, concat, constant, conv, conv_transpose,
+    cum_prod, depth_to_space, elementwise, erf, expand, gather, identity, integer, logic, matmul, nonzero,
+    normalization, one_hot, pad, pool, recurrent, reduce, reshape, resize, sample, shape, slice, softmax, split, top_k,
+    transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -64,6 +67,7 @@ pub const TABLE: &[Row] = &[
     std("Cosh", trigonometry::function),
     std("CumProd", cum_prod::cum_prod),
     std("CumSum", reduce::cum_sum),
+    std("DeformConv", sample::deform_conv),
     std("DepthToSpace", depth_to_space::depth_to_space),
     std("Div", elementwise::binary),
     std("Dropout", identity::dropout),
@@ -107,6 +111,7 @@ pub const TABLE: &[Row] = &[
     std("MatMul", matmul::mat_mul),
     std("Max", elementwise::variadic),
     std("MaxPool", pool::max_pool),
+    std("MaxRoiPool", sample::max_roi_pool),
     std("Mean", elementwise::variadic),
     std("MeanVarianceNormalization", normalization::mean_variance_normalization),
     std("Min", elementwise::variadic),
@@ -138,6 +143,7 @@ pub const TABLE: &[Row] = &[
     std("Relu", elementwise::unary),
     std("Reshape", reshape::reshape),
     std("Resize", resize::resize),
+    std("RoiAlign", sample::roi_align),
     std("Round", elementwise::unary),
     std("Selu", activation::selu),
     std("Shape", shape::shape),

@@ -5,13 +5,21 @@
 //! aborts the run on an index that is out of range, so every tap is brought inside, and weighs nothing where that is not what was meant.
 
 mod affine_grid;
+mod boxes;
+mod deform_conv;
 mod grid_sample;
+mod roi_align;
+mod roi_pool;
 
 pub(super) use affine_grid::affine_grid;
+pub(super) use deform_conv::deform_conv;
 pub(super) use grid_sample::grid_sample;
+pub(super) use roi_align::roi_align;
+pub(super) use roi_pool::max_roi_pool;
 
+use super::conv::split;
 use super::reshape::Part;
-use super::window::insert_axis;
+use super::window::{drop_axis, insert_axis};
 use super::{Cx, Refusal};
 use crate::graph::{Binary, Compare, Op, Reduce, Unary, ValueId};
 use crate::tensor::{DType, Tensor};
@@ -49,8 +57,8 @@ enum Padding {
     },
 }
 
-/// An axis that is sampled, or several at once, where the values lie along the last axis but one of what they are combined with.
-struct Axis {
+/// An axis that is sampled, or vectors of several, which lie along the last axis of the places.
+struct Axes {
     /// Position of the last element, `FLOAT32`.
     last: ValueId,
     /// Rows from one element to the next, `INT32`.
@@ -65,11 +73,10 @@ struct Taps {
     weight: Option<ValueId>,
 }
 
-/// The taps of places along an axis, `at` in elements (`FLOAT32`, anything goes).
-fn taps(cx: &mut Cx<'_>, at: ValueId, axis: &Axis, kernel: &Kernel, padding: Padding) -> Result<Taps, Refusal> {
+/// The taps of places along an axis, `at` in elements (`FLOAT32`).
+fn taps(cx: &mut Cx<'_>, at: ValueId, axis: &Axes, kernel: &Kernel, padding: Padding) -> Result<Taps, Refusal> {
     let rank = cx.rank(at);
     let at = insert_axis(cx, at, rank)?;
-    let at = bounded(cx, at, axis, padding)?;
     let base = cx.b.unary(kernel.base, at)?;
     let mut tap = base;
     if kernel.taps != [0.0] {
@@ -102,13 +109,13 @@ fn taps(cx: &mut Cx<'_>, at: ValueId, axis: &Axis, kernel: &Kernel, padding: Pad
 
 /// Places so far outside that only padding is near are brought near: beyond the edge all are alike, and infinity has no distance to
 /// the next whole number. `MAXIMUM` gives its second operand for NaN.
-fn bounded(cx: &mut Cx<'_>, at: ValueId, axis: &Axis, padding: Padding) -> Result<ValueId, Refusal> {
+fn bounded(cx: &mut Cx<'_>, at: ValueId, axes: &Axes, padding: Padding) -> Result<ValueId, Refusal> {
     if let Padding::Reflection { .. } = padding {
         return Ok(at);
     }
     const REACH: f64 = 4.0;
     let before = cx.b.scalar(-REACH as f32);
-    let after = cx.with_number(Binary::Add, axis.last, REACH)?;
+    let after = cx.with_number(Binary::Add, axes.last, REACH)?;
     let at = cx.b.binary(Binary::Maximum, at, before)?;
     Ok(cx.b.binary(Binary::Minimum, at, after)?)
 }
@@ -121,7 +128,7 @@ fn clamp(cx: &mut Cx<'_>, x: ValueId, last: ValueId) -> Result<ValueId, Refusal>
 
 /// Whole-numbered positions folded back at both ends until they are inside. Places between them need no folding of their own: the
 /// kernels are symmetric.
-fn reflected(cx: &mut Cx<'_>, tap: ValueId, axis: &Axis, around_centers: bool) -> Result<ValueId, Refusal> {
+fn reflected(cx: &mut Cx<'_>, tap: ValueId, axis: &Axes, around_centers: bool) -> Result<ValueId, Refusal> {
     let (start, beyond) = if around_centers { (0.0, 0.0) } else { (-0.5, 1.0) };
     // An axis of one element has nothing to fold: what is left of it is clamped.
     let range = cx.with_number(Binary::Add, axis.last, beyond)?;
@@ -165,12 +172,67 @@ fn count_up(cx: &mut Cx<'_>, limit: ValueId) -> Result<ValueId, Refusal> {
     Ok(cx.b.one(Op::Range, &[zero, limit, one])?)
 }
 
-/// Rows gathered for the taps (`rows` has one axis for each of `taps`, and channels), weighted and summed over `axes`.
-fn weighted_sum(cx: &mut Cx<'_>, rows: ValueId, weight: Option<ValueId>, axes: &[usize]) -> Result<ValueId, Refusal> {
-    let weighted = weighted(cx, rows, weight)?;
-    Ok(cx.b.reduce(Reduce::Sum, weighted, axes, false)?)
+/// The image, `[images, rows, C]`, at places `[images, P, axes]`: `[images, P, C]`. Rows of one tap are taken in any element type.
+fn sampled(
+    cx: &mut Cx<'_>,
+    image: ValueId,
+    at: ValueId,
+    axes: &Axes,
+    kernel: &Kernel,
+    padding: Padding,
+) -> Result<ValueId, Refusal> {
+    let at = bounded(cx, at, axes, padding)?;
+    let count = cx.dim(at, 2).unwrap_or(1);
+    let upright = Axes { last: cx.b.reshape(axes.last, &[-1, 1])?, stride: cx.b.reshape(axes.stride, &[-1, 1])? };
+    let taps = taps(cx, at, &upright, kernel, padding)?;
+    let taps = combined(cx, &taps, count, kernel)?;
+    let found = cx.gather_in_batch(image, taps.row)?;
+    if kernel.taps.len() == 1 {
+        return single(cx, found, taps.weight);
+    }
+    let weighted = weighted(cx, found, taps.weight)?;
+    Ok(cx.b.reduce(Reduce::Sum, weighted, &[2], false)?)
 }
 
+/// Taps along each of several axes, `[images, P, axes, taps]`, as those of all axes together: `[images, P, taps ^ axes]`.
+fn combined(cx: &mut Cx<'_>, taps: &Taps, axes: usize, kernel: &Kernel) -> Result<Taps, Refusal> {
+    let count = kernel.taps.len();
+    let mut join = |x: ValueId, each: Binary, all: Reduce| -> Result<ValueId, Refusal> {
+        if count == 1 {
+            return Ok(cx.b.reduce(all, x, &[2], false)?);
+        }
+        let mut joined = None;
+        for (axis, part) in split(cx, x, 2, axes)?.into_iter().enumerate() {
+            let mut parts = vec![Part::Axes(0..1), Part::Axes(1..2)];
+            parts.extend((0..axes).map(|other| Part::Fixed(if other == axis { count } else { 1 })));
+            let part = cx.reshape_parts(part, &parts)?;
+            joined = Some(match joined {
+                None => part,
+                Some(joined) => cx.b.binary(each, joined, part)?,
+            });
+        }
+        let joined = joined.ok_or_else(|| Refusal::new("no spatial axis", ""))?;
+        cx.reshape_parts(joined, &[Part::Axes(0..1), Part::Axes(1..2), Part::Fixed(count.pow(axes as u32))])
+    };
+    Ok(Taps {
+        row: join(taps.row, Binary::Add, Reduce::Sum)?,
+        weight: taps.weight.map(|weight| join(weight, Binary::Mul, Reduce::Min)).transpose()?,
+    })
+}
+
+/// The one element of each place, `[images, P, 1, C]`, or 0 where its tap does not count: in the image's own type.
+fn single(cx: &mut Cx<'_>, found: ValueId, weight: Option<ValueId>) -> Result<ValueId, Refusal> {
+    let mut y = found;
+    if let Some(weight) = weight {
+        let counts = cx.b.cast(weight, DType::Bool)?;
+        let counts = insert_axis(cx, counts, 3)?;
+        let zero = cx.b.scalar_of(cx.dtype(found), 0.0)?;
+        y = cx.b.select(counts, found, zero)?;
+    }
+    drop_axis(cx, y, 2)
+}
+
+/// Rows that were gathered for taps, each times the weight of its tap.
 fn weighted(cx: &mut Cx<'_>, rows: ValueId, weight: Option<ValueId>) -> Result<ValueId, Refusal> {
     let Some(weight) = weight else { return Ok(rows) };
     let rank = cx.rank(weight);
