@@ -35,6 +35,7 @@ mod opsets;
 mod pad;
 mod patterns;
 mod pool;
+mod quantized;
 mod recurrent;
 mod reduce;
 mod reshape;

@@ -3,8 +3,7 @@
 use super::{
     Cx, Results, activation, batch_normalization, cast, center_crop_pad, concat, constant, conv, conv_transpose,
     cum_prod, depth_to_space, elementwise, erf, expand, gather, identity, integer, logic, matmul, nonzero,
-    normalization, one_hot, pad, pool, recurrent, reduce, reshape, resize, sample, shape, slice, softmax, split, top_k,
-    transpose, trigonometry, trilu,
+    normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, sample, shape, slice, softmax, split, top_k, transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -20,7 +19,7 @@ const fn std(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
 }
 
 /// An operator of ONNX Runtime.
-const fn ms(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+    Cx, Results, Row, _, const, fn, lower, microsoft, ms, mut, op, static, str,
     Row { domain: "com.microsoft", op, lower }
 }
 
@@ -62,6 +61,7 @@ pub const TABLE: &[Row] = &[
     std("Constant", constant::constant),
     std("ConstantOfShape", constant::constant_of_shape),
     std("Conv", conv::conv),
+    std("ConvInteger", quantized::conv_integer),
     std("ConvTranspose", conv_transpose::conv_transpose),
     std("Cos", elementwise::unary),
     std("Cosh", trigonometry::function),
@@ -69,8 +69,10 @@ pub const TABLE: &[Row] = &[
     std("CumSum", reduce::cum_sum),
     std("DeformConv", sample::deform_conv),
     std("DepthToSpace", depth_to_space::depth_to_space),
+    std("DequantizeLinear", quantized::dequantize_linear),
     std("Div", elementwise::binary),
     std("Dropout", identity::dropout),
+    std("DynamicQuantizeLinear", quantized::dynamic_quantize_linear),
     std("Elu", activation::elu),
     std("Equal", logic::equal),
     std("Erf", erf::erf),
@@ -109,6 +111,7 @@ pub const TABLE: &[Row] = &[
     std("LogSoftmax", softmax::log_softmax),
     std("LpNormalization", normalization::lp_normalization),
     std("MatMul", matmul::mat_mul),
+    std("MatMulInteger", quantized::mat_mul_integer),
     std("Max", elementwise::variadic),
     std("MaxPool", pool::max_pool),
     std("MaxRoiPool", sample::max_roi_pool),
@@ -126,6 +129,9 @@ pub const TABLE: &[Row] = &[
     std("PRelu", activation::p_relu),
     std("Pad", pad::pad),
     std("Pow", elementwise::pow),
+    std("QLinearConv", quantized::q_linear_conv),
+    std("QLinearMatMul", quantized::q_linear_mat_mul),
+    std("QuantizeLinear", quantized::quantize_linear),
     std("RMSNormalization", normalization::rms_normalization),
     std("RNN", recurrent::rnn),
     std("Range", constant::range),
@@ -176,6 +182,21 @@ pub const TABLE: &[Row] = &[
     std("Upsample", resize::upsample),
     std("Where", logic::where_),
     std("Xor", logic::xor),
+    microsoft("DequantizeLinear", quantized::dequantize_linear),
+    microsoft("DynamicQuantizeMatMul", quantized::dynamic_quantize_mat_mul),
+    microsoft("MatMulIntegerToFloat", quantized::mat_mul_integer_to_float),
+    microsoft("QGemm", quantized::q_gemm),
+    microsoft("QLinearAdd", quantized::q_linear_binary),
+    microsoft("QLinearAveragePool", quantized::q_linear_average_pool),
+    microsoft("QLinearConcat", quantized::q_linear_concat),
+    microsoft("QLinearGlobalAveragePool", quantized::q_linear_global_average_pool),
+    microsoft("QLinearLeakyRelu", quantized::q_linear_unary),
+    microsoft("QLinearMul", quantized::q_linear_binary),
+    microsoft("QLinearReduceMean", quantized::q_linear_reduce_mean),
+    microsoft("QLinearSigmoid", quantized::q_linear_unary),
+    microsoft("QLinearSoftmax", quantized::q_linear_unary),
+    microsoft("QLinearWhere", quantized::q_linear_where),
+    microsoft("QuantizeLinear", quantized::quantize_linear),
     ms("GridSample", sample::grid_sample),
     own("Gelu", activation::gelu),
     own("Normalization", normalization::recognized),

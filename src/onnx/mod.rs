@@ -117,6 +117,13 @@ impl Model {
         Ok(())
     }
 
+    /// Declares every input and output of one element type as of another.
+    pub fn redeclare(&mut self, from: DType, to: DType) {
+        for port in self.graph.inputs.iter_mut().chain(&mut self.graph.outputs) {
+            port.dtype = port.dtype.map(|dtype| if dtype == from { to } else { dtype });
+        }
+    }
+
     /// The inputs that a user feeds: old models also list initializers as inputs.
     pub fn input_infos(&self) -> impl Iterator<Item = &ValueInfo> {
         self.graph.inputs.iter().filter(|i| !self.graph.initializers.contains_key(&i.name))
