@@ -3,7 +3,8 @@
 use super::{
     Cx, Results, activation, batch_normalization, cast, center_crop_pad, concat, constant, conv, conv_transpose,
     cum_prod, depth_to_space, elementwise, erf, expand, gather, identity, integer, logic, matmul, nonzero,
-    normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, sample, shape, slice, softmax, split, top_k, transpose, trigonometry, trilu,
+    normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, sample, shape, slice, softmax,
+    split, top_k, transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -19,7 +20,7 @@ const fn std(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
 }
 
 /// An operator of ONNX Runtime.
-    Cx, Results, Row, _, const, fn, lower, microsoft, ms, mut, op, static, str,
+const fn ms(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
     Row { domain: "com.microsoft", op, lower }
 }
 
