@@ -20,7 +20,7 @@ const fn std(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
 }
 
 /// An operator of ONNX Runtime.
-const fn ms(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+const fn microsoft(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
     Row { domain: "com.microsoft", op, lower }
 }
 
@@ -185,6 +185,7 @@ pub const TABLE: &[Row] = &[
     std("Xor", logic::xor),
     microsoft("DequantizeLinear", quantized::dequantize_linear),
     microsoft("DynamicQuantizeMatMul", quantized::dynamic_quantize_mat_mul),
+    microsoft("GridSample", sample::grid_sample),
     microsoft("MatMulIntegerToFloat", quantized::mat_mul_integer_to_float),
     microsoft("QGemm", quantized::q_gemm),
     microsoft("QLinearAdd", quantized::q_linear_binary),
@@ -198,7 +199,6 @@ pub const TABLE: &[Row] = &[
     microsoft("QLinearSoftmax", quantized::q_linear_unary),
     microsoft("QLinearWhere", quantized::q_linear_where),
     microsoft("QuantizeLinear", quantized::quantize_linear),
-    ms("GridSample", sample::grid_sample),
     own("Gelu", activation::gelu),
     own("Normalization", normalization::recognized),
 ];
