@@ -1,6 +1,6 @@
 //! What a conversion can be asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::tensor::Tensor;
@@ -51,8 +51,16 @@ pub enum Calibration {
 pub struct Options {
     pub quantize: Quantize,
     pub calibration: Option<Calibration>,
+    /// Values that become the inputs, in order; none stand for the model's own.
+    pub inputs: Vec<String>,
+    /// Values that become the outputs, in order; none stand for the model's own.
+    pub outputs: Vec<String>,
     /// Fixed extents for inputs that are dynamic in the model.
     pub shapes: BTreeMap<String, Vec<usize>>,
+    /// The size of the batch: of dynamic extents of inputs whose name contains "batch", or else stand first.
+    pub batch: Option<usize>,
+    /// Operators (`Op`, or `domain::Op` where it is not ONNX's own domain) that become custom ones of that name.
+    pub allow_custom: BTreeSet<String>,
     pub channels_last: ChannelsLast,
     pub float64: Float64,
     /// Rewrites that make the graph smaller or faster; off for finding faults.
@@ -66,7 +74,11 @@ impl Default for Options {
         Options {
             quantize: Quantize::None,
             calibration: None,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
             shapes: BTreeMap::new(),
+            batch: None,
+            allow_custom: BTreeSet::new(),
             channels_last: ChannelsLast::Keep,
             float64: Float64::Keep,
             passes: true,

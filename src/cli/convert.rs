@@ -26,6 +26,18 @@ pub struct Args {
     /// Fix the shape of a dynamic input
     #[arg(long = "shape", value_name = "NAME=1,3,224,224", value_parser = parse_shape)]
     shapes: Vec<(String, Vec<usize>)>,
+    /// Fix the size of the batch: of dynamic extents of inputs whose name contains "batch", or else stand first
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Begin at these values of the model instead of at its inputs
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    inputs: Vec<String>,
+    /// End at these values of the model instead of at its outputs
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    outputs: Vec<String>,
+    /// Write this operator (Op or domain::Op) as a custom one of that name, for a kernel of your own; may be repeated
+    #[arg(long, value_name = "OP")]
+    allow_custom: Vec<String>,
     /// Give an input or output channels-last (NHWC) shape; `all` for every one
     #[arg(long, value_name = "NAME|all")]
     channels_last: Vec<String>,
@@ -97,6 +109,10 @@ fn options(args: &Args) -> Result<Options> {
             bail!("--shape is given twice for {name:?}");
         }
     }
+    options.batch = args.batch;
+    options.inputs.clone_from(&args.inputs);
+    options.outputs.clone_from(&args.outputs);
+    options.allow_custom = args.allow_custom.iter().map(|op| custom_name(op)).collect();
     options.channels_last = match args.channels_last.as_slice() {
         [] => ChannelsLast::Keep,
         names if names.iter().any(|n| n == "all") => ChannelsLast::All,
@@ -107,6 +123,11 @@ fn options(args: &Args) -> Result<Options> {
         Double::Cast => Float64::Cast,
     };
     Ok(options)
+}
+
+/// ONNX's own domain has two names, and is left out.
+fn custom_name(op: &str) -> String {
+    op.strip_prefix("ai.onnx::").or(op.strip_prefix("::")).unwrap_or(op).to_string()
 }
 
 /// Whether both paths lead to one file, however they are written; a link counts as what it leads to.
