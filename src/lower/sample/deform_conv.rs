@@ -81,7 +81,7 @@ impl Groups {
         };
         let (group, offset) = (read("group")?, read("offset_group")?);
         let channels = weights[1].checked_mul(group).filter(|&c| cx.dim(x, 1).is_none_or(|n| n == c) && c > 0);
-        match channels.filter(|c| c % offset == 0 && weights[0] % group == 0) {
+        match channels.filter(|c| c.is_multiple_of(offset) && weights[0].is_multiple_of(group)) {
             Some(channels) => Ok(Groups { channels, offset }),
             None => {
                 let what = format!("is {group} for {} and weights of {weights:?}", cx.shape(x));
