@@ -46,7 +46,7 @@ pub(in crate::lower) fn attention(cx: &mut Cx<'_>) -> Results {
     let mask = masks(cx, q, k, past_key)?;
     let show = if cx.wants_output(3) { stage(cx)? } else { cx.int("qk_matmul_output_mode").map(|_| None)? };
     let softcap = cx.float_or("softcap", 0.0)?;
-    let Attended { y, scores } = Attend { q, k, v, softcap, mask, show }.emit(cx)?;
+    let Attended { y, scores } = Attend { softcap, mask, show, ..Attend::new(q, k, v) }.emit(cx)?;
     let y = if packed { merge_heads(cx, y)? } else { y };
     Ok([Some(y), Some(k), Some(v), scores].into_iter().flatten().collect())
 }
