@@ -129,8 +129,15 @@ impl Converter {
         }
         let mut report = Report::of_source(&model, source_bytes);
         let mut graph = self.float_graph(model, &mut report)?;
+        if self.options.passes {
+            report.quantization = quant::import(&mut graph);
+        }
         if self.options.quantize == Quantize::Int8 {
             self.quantize_int8(&mut graph, &mut report)?;
+        }
+        match self.options.passes {
+            true => quant::store_weights(&mut graph),
+            false => quant::forget_weights(&mut graph),
         }
         self.progress.stage("write");
         let mut model = Model::single(graph);

@@ -10,12 +10,15 @@
 //! materialize, insert    constants as integers; QUANTIZE and DEQUANTIZE at the borders
 //! ```
 //!
+//! A model that comes quantized has its scales already: [`import`] puts integer kernels between the conversions that it has.
+//!
 //! Owns: how real numbers become integers, and where. Operators are named in [`spec`] alone (and in [`prepare`], which rewrites
 //! them); the solver reads tables. Knows nothing of ONNX, of files, or of how a graph is run ([`Execute`] is handed in).
 //!
 //! [`Execute`]: crate::graph::Execute
 
 mod cut;
+mod import;
 mod insert;
 mod materialize;
 mod observe;
@@ -30,6 +33,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+pub use import::{forget_weights, import, store_weights};
 pub use insert::Conversions;
 pub use observe::{ObserveError, Observed, Samples, Statistics, observe};
 pub use range::{Params, Range};

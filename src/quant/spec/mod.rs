@@ -238,6 +238,57 @@ fn reduce(build: &Build<'_>, kind: Reduce) -> Result<Rule, &'static str> {
     })
 }
 
+/// True where the results consist of elements of the operands (or zeros) and are in the same order of size: whether numbers are
+/// rounded before or after makes no difference.
+pub(super) fn picks(op: &Op) -> bool {
+    match op {
+        Op::Pool2d { kind: Pool::Max, activation: Activation::None, .. }
+        | Op::Reduce { kind: Reduce::Max | Reduce::Min, .. }
+        | Op::Binary(Binary::Maximum | Binary::Minimum, _)
+        | Op::Select
+        | Op::EmbeddingLookup
+        | Op::ResizeNearest { .. }
+        | Op::DepthToSpace { .. }
+        | Op::SpaceToDepth { .. }
+        | Op::SpaceToBatch
+        | Op::BatchToSpace
+        | Op::Pad
+        | Op::PadV2
+        | Op::MirrorPad { .. }
+        | Op::Reshape
+        | Op::Squeeze { .. }
+        | Op::ExpandDims
+        | Op::Transpose
+        | Op::Concatenation { .. }
+        | Op::Split { .. }
+        | Op::SplitV { .. }
+        | Op::Pack { .. }
+        | Op::Unpack { .. }
+        | Op::Slice
+        | Op::StridedSlice(_)
+        | Op::Gather { .. }
+        | Op::GatherNd
+        | Op::Tile
+        | Op::BroadcastTo
+        | Op::Reverse
+        | Op::Fill
+        | Op::OneHot { .. }
+        | Op::TopK => true,
+        _ => false,
+    }
+}
+
+/// True for the greatest element of a window.
+pub(super) fn is_maximum(op: &Op) -> bool {
+    matches!(op, Op::Pool2d { kind: Pool::Max, .. })
+}
+
+/// True where nothing but the type of the result would be another if the operands were real numbers: comparing integers of 8 bits
+/// rounds on the way.
+pub(super) fn compares(op: &Op) -> bool {
+    matches!(op, Op::Compare(_))
+}
+
 /// Writes rows for one node.
 struct Build<'a> {
     graph: &'a Graph,
