@@ -14,7 +14,10 @@ pub(super) fn carry_unsigned(graph: &mut Graph) {
             let signed = add_signed(graph, input);
             before.push(conversion(DType::I8, input, signed));
             let users = graph.nodes.iter_mut().filter(|node| node.op == Op::Dequantize);
-            users.flat_map(|node| node.inputs.iter_mut().flatten()).filter(|id| **id == input).for_each(|id| *id = signed);
+            users
+                .flat_map(|node| node.inputs.iter_mut().flatten())
+                .filter(|id| **id == input)
+                .for_each(|id| *id = signed);
         }
     }
     let mut after = Vec::new();

@@ -181,7 +181,11 @@ impl<S: Stores> Judge<'_, S> {
                     Bound::Product(a, b) => at(a) * at(b),
                 };
                 let fits = wanted.scale() >= largest / 128.0;
-                if fits { Ok(Some(wanted)) } else { Err("the scale of its result is too fine for its int8 kernel".into()) }
+                if fits {
+                    Ok(Some(wanted))
+                } else {
+                    Err("the scale of its result is too fine for its int8 kernel".into())
+                }
             }
             Outcome::Fixed(params) => {
                 let fixed = Form::int8(params);
@@ -193,7 +197,9 @@ impl<S: Stores> Judge<'_, S> {
             Outcome::Shared => {
                 let own = data.first().and_then(|&(_, id)| self.stores.made_as(id)).map(|(form, _)| form);
                 let own = own.filter(|form| form.scale() <= wanted.scale() * COARSEST_AVERAGE);
-                Ok(Some(own.ok_or("its int8 kernel keeps the scale of the operand, which is coarser than the result's")?))
+                Ok(Some(
+                    own.ok_or("its int8 kernel keeps the scale of the operand, which is coarser than the result's")?,
+                ))
             }
         }
     }
