@@ -11,6 +11,7 @@
 //! ```
 //!
 //! A model that comes quantized has its scales already: [`import`] puts integer kernels between the conversions that it has.
+//! [`weights`] is the other way: weights alone become smaller, and nothing is observed.
 //!
 //! Owns: how real numbers become integers, and where. Operators are named in [`spec`] alone (and in [`prepare`], which rewrites
 //! them); the solver reads tables. Knows nothing of ONNX, of files, or of how a graph is run ([`Execute`] is handed in).
@@ -29,6 +30,7 @@ mod range;
 mod relevant;
 mod report;
 mod spec;
+mod weights;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ pub use insert::Conversions;
 pub use observe::{ObserveError, Observed, Samples, Statistics, observe};
 pub use range::{Params, Range};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
+pub use weights::{Granularity, KeptWeights, Scheme, StoredWeights, WeightOptions, WeightReport, quantize_weights};
 
 use crate::graph::Graph;
 use precision::Decision;
