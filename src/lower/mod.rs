@@ -43,6 +43,7 @@ mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+mod sample;
 mod shape;
 mod slice;
 mod softmax;

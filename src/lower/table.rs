@@ -3,8 +3,8 @@
 use super::{
     Cx, Results, activation, attention, batch_normalization, cast, center_crop_pad, concat, constant, conv,
     conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity, integer, logic,
-    matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, shape, slice,
-    softmax, split, top_k, transpose, trigonometry, trilu,
+    matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, sample, shape,
+    slice, softmax, split, top_k, transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -36,6 +36,7 @@ pub const TABLE: &[Row] = &[
     std("Acos", trigonometry::function),
     std("Acosh", trigonometry::function),
     std("Add", elementwise::binary),
+    std("AffineGrid", sample::affine_grid),
     std("And", logic::and),
     std("ArgMax", reduce::arg_extremum),
     std("ArgMin", reduce::arg_extremum),
@@ -69,6 +70,7 @@ pub const TABLE: &[Row] = &[
     std("Cosh", trigonometry::function),
     std("CumProd", cum_prod::cum_prod),
     std("CumSum", reduce::cum_sum),
+    std("DeformConv", sample::deform_conv),
     std("DepthToSpace", depth_to_space::depth_to_space),
     std("DequantizeLinear", quantized::dequantize_linear),
     std("Div", elementwise::binary),
@@ -94,6 +96,7 @@ pub const TABLE: &[Row] = &[
     std("GlobalMaxPool", reduce::global_pool),
     std("Greater", logic::greater),
     std("GreaterOrEqual", logic::greater_or_equal),
+    std("GridSample", sample::grid_sample),
     std("GroupNormalization", normalization::group_normalization),
     std("HardSigmoid", activation::hard_sigmoid),
     std("HardSwish", elementwise::unary),
@@ -116,6 +119,7 @@ pub const TABLE: &[Row] = &[
     std("MatMulInteger", quantized::mat_mul_integer),
     std("Max", elementwise::variadic),
     std("MaxPool", pool::max_pool),
+    std("MaxRoiPool", sample::max_roi_pool),
     std("Mean", elementwise::variadic),
     std("MeanVarianceNormalization", normalization::mean_variance_normalization),
     std("Min", elementwise::variadic),
@@ -150,6 +154,7 @@ pub const TABLE: &[Row] = &[
     std("Relu", elementwise::unary),
     std("Reshape", reshape::reshape),
     std("Resize", resize::resize),
+    std("RoiAlign", sample::roi_align),
     std("RotaryEmbedding", attention::rotary_embedding),
     std("Round", elementwise::unary),
     std("Selu", activation::selu),
@@ -186,6 +191,7 @@ pub const TABLE: &[Row] = &[
     std("Xor", logic::xor),
     microsoft("DequantizeLinear", quantized::dequantize_linear),
     microsoft("DynamicQuantizeMatMul", quantized::dynamic_quantize_mat_mul),
+    microsoft("GridSample", sample::grid_sample),
     microsoft("MatMulIntegerToFloat", quantized::mat_mul_integer_to_float),
     microsoft("QGemm", quantized::q_gemm),
     microsoft("QLinearAdd", quantized::q_linear_binary),
