@@ -1,6 +1,6 @@
 //! Whether a node has an integer kernel for the scales around it.
 
-use super::super::spec::{Bound, Outcome, Role, Rule, Treatment, compares, picks, treatment};
+use super::super::spec::{Bound, Outcome, Role, Rule, Treatment, compares, treatment};
 use super::constants::{Weights, own_form, stored};
 use super::form::Form;
 use super::wanted::Wanted;
@@ -17,6 +17,9 @@ pub(super) struct Plan {
     /// The integers of the results stand for the very numbers that the float operator would give.
     pub exact: bool,
 }
+
+/// Operands with their numbers.
+type Operands = Vec<(usize, ValueId)>;
 
 /// In what form a node takes an operand.
 #[derive(Debug)]
@@ -53,7 +56,7 @@ impl<S: Stores> Judge<'_, S> {
         if node.precision == Precision::Float {
             return Err("an inner step of its ONNX operator that 8 bits can't hold".into());
         }
-        if picks(&node.op) { self.picking(node, &rule) } else { self.computing(node, &rule) }
+        if rule.picks { self.picking(node, &rule) } else { self.computing(node, &rule) }
     }
 
     fn is_real(&self, id: ValueId) -> bool {
@@ -68,7 +71,7 @@ impl<S: Stores> Judge<'_, S> {
     }
 
     /// Real operands of a node with the given roles, by number: computed ones, and constants.
-    fn data(&self, node: &Node, rule: &Rule, roles: &[Role]) -> (Vec<(usize, ValueId)>, Vec<(usize, ValueId)>) {
+    fn data(&self, node: &Node, rule: &Rule, roles: &[Role]) -> (Operands, Operands) {
         let operands = node.inputs.iter().zip(&rule.operands).enumerate();
         let of_role = operands.filter_map(|(i, (id, role))| Some((i, (*id)?)).filter(|_| roles.contains(role)));
         of_role.filter(|(_, id)| self.is_real(*id)).partition(|(_, id)| self.graph.constant(*id).is_none())

@@ -1,6 +1,6 @@
 //! With what scale real numbers are stored in the end, seen from their users.
 
-use super::super::spec::{Treatment, picks, treatment};
+use super::super::spec::{Treatment, is_maximum, treatment};
 use super::form::Form;
 use crate::graph::{Graph, Node, Op, ValueId};
 use crate::tensor::DType;
@@ -51,7 +51,7 @@ impl Wanted {
     }
 
     fn look_at(&mut self, graph: &Graph, node: &Node) {
-        let maximum = super::super::spec::is_maximum(&node.op);
+        let maximum = is_maximum(&node.op);
         node.inputs.iter().flatten().for_each(|id| self.maximized[id.0 as usize] &= maximum);
         let through = match (&node.op, node.outputs.as_slice()) {
             (Op::Quantize { .. }, &[stored]) => match (Form::of(graph, stored), node.input(0)) {
@@ -64,7 +64,7 @@ impl Wanted {
                 }
                 _ => Use::Real,
             },
-            _ if picks(&node.op) && matches!(treatment(graph, node), Treatment::Int8(_)) => {
+            _ if matches!(treatment(graph, node), Treatment::Int8(rule) if rule.picks) => {
                 let results = node.outputs.iter().filter(|id| graph.dtype(**id) == DType::F32);
                 results.map(|id| self.uses[id.0 as usize]).fold(Use::Unused, Use::and)
             }

@@ -35,6 +35,9 @@ pub(super) struct Rule {
     pub outcome: Outcome,
     pub effort: Effort,
     pub bound: Bound,
+    /// The results consist of elements of the operands that have [`Role::Shared`], or of zeros, and larger operands give no
+    /// smaller results: whether numbers are rounded before or after makes no difference.
+    pub picks: bool,
     /// Why the kernel is not used although it exists and is right: what it would lose.
     pub loses: Option<&'static str>,
 }
@@ -137,9 +140,9 @@ fn row(graph: &Graph, node: &Node) -> Result<Rule, &'static str> {
         }
         Op::EmbeddingLookup => build.shared(Moves, &[1]),
 
-        Op::Pool2d { kind: Pool::Average | Pool::Max, .. } => build.shared(Light, &[0]),
+        Op::Pool2d { kind: Pool::Max, .. } => build.shared(Light, &[0]),
+        Op::Pool2d { kind: Pool::Average, .. } | Op::ResizeBilinear { .. } => build.averaged(&[0]),
         Op::Pool2d { kind: Pool::L2, .. } => return Err(NO_KERNEL),
-        Op::ResizeBilinear { .. } => build.shared(Light, &[0]),
         Op::ResizeNearest { .. }
         | Op::DepthToSpace { .. }
         | Op::SpaceToDepth { .. }
@@ -238,46 +241,6 @@ fn reduce(build: &Build<'_>, kind: Reduce) -> Result<Rule, &'static str> {
     })
 }
 
-/// True where the results consist of elements of the operands (or zeros) and are in the same order of size: whether numbers are
-/// rounded before or after makes no difference.
-pub(super) fn picks(op: &Op) -> bool {
-    match op {
-        Op::Pool2d { kind: Pool::Max, activation: Activation::None, .. }
-        | Op::Reduce { kind: Reduce::Max | Reduce::Min, .. }
-        | Op::Binary(Binary::Maximum | Binary::Minimum, _)
-        | Op::Select
-        | Op::EmbeddingLookup
-        | Op::ResizeNearest { .. }
-        | Op::DepthToSpace { .. }
-        | Op::SpaceToDepth { .. }
-        | Op::SpaceToBatch
-        | Op::BatchToSpace
-        | Op::Pad
-        | Op::PadV2
-        | Op::MirrorPad { .. }
-        | Op::Reshape
-        | Op::Squeeze { .. }
-        | Op::ExpandDims
-        | Op::Transpose
-        | Op::Concatenation { .. }
-        | Op::Split { .. }
-        | Op::SplitV { .. }
-        | Op::Pack { .. }
-        | Op::Unpack { .. }
-        | Op::Slice
-        | Op::StridedSlice(_)
-        | Op::Gather { .. }
-        | Op::GatherNd
-        | Op::Tile
-        | Op::BroadcastTo
-        | Op::Reverse
-        | Op::Fill
-        | Op::OneHot { .. }
-        | Op::TopK => true,
-        _ => false,
-    }
-}
-
 /// True for the greatest element of a window.
 pub(super) fn is_maximum(op: &Op) -> bool {
     matches!(op, Op::Pool2d { kind: Pool::Max, .. })
@@ -297,7 +260,7 @@ struct Build<'a> {
 
 impl Build<'_> {
     fn of(&self, operands: Vec<Role>, outcome: Outcome, effort: Effort) -> Rule {
-        Rule { operands, outcome, effort, bound: Bound::None, loses: None }
+        Rule { operands, outcome, effort, bound: Bound::None, picks: false, loses: None }
     }
 
     /// `role` for the operands at `data`, [`Role::Index`] for the others.
@@ -310,7 +273,13 @@ impl Build<'_> {
     }
 
     fn shared(&self, effort: Effort, data: &[usize]) -> Rule {
-        self.of(self.roles(Role::Shared, data), Outcome::Shared, effort)
+        let picks = matches!(self.node.op.activation(), None | Some(Activation::None));
+        Rule { picks, ..self.of(self.roles(Role::Shared, data), Outcome::Shared, effort) }
+    }
+
+    /// Results that lie between elements of the operands.
+    fn averaged(&self, data: &[usize]) -> Rule {
+        Rule { picks: false, ..self.shared(Effort::Light, data) }
     }
 
     fn fixed(&self, params: Params) -> Rule {
