@@ -6,6 +6,7 @@
 
 mod activation;
 mod batch_normalization;
+mod bit_cast;
 mod by_axis;
 mod cast;
 mod center_crop_pad;
@@ -39,11 +40,14 @@ mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+mod reverse_sequence;
+mod scatter;
 mod shape;
 mod slice;
 mod softmax;
 mod split;
 mod table;
+mod tensor_scatter;
 mod top_k;
 mod transpose;
 mod trigonometry;
