@@ -8,11 +8,11 @@ use bytes::Bytes;
 use crate::error::{Error, Problems};
 use crate::exec::{Evaluator, Runner};
 use crate::graph::{Graph, Model, verify};
-use crate::options::{Calibration, ChannelsLast, Options, Quantize};
+use crate::options::{Calibration, ChannelsLast, Float64, Options, Quantize};
 use crate::progress::{NoProgress, Progress};
 use crate::report::Report;
 use crate::samples::{InputSpec, Samples};
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 use crate::{layout, lower, onnx, passes, quant, tflite};
 
 /// A finished conversion.
@@ -87,6 +87,11 @@ impl Converter {
         self
     }
 
+    pub fn float64(mut self, float64: Float64) -> Converter {
+        self.options.float64 = float64;
+        self
+    }
+
     /// Who is told how far the conversion is.
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Converter {
         self.progress = progress;
@@ -118,6 +123,9 @@ impl Converter {
         }
         for (name, dims) in &self.options.shapes {
             model.pin_shape(name, dims).map_err(Error::Options)?;
+        }
+        if self.options.float64 == Float64::Cast {
+            model.redeclare(DType::F64, DType::F32);
         }
         let mut report = Report::of_source(&model, source_bytes);
         let mut graph = self.float_graph(model, &mut report)?;

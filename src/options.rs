@@ -15,6 +15,16 @@ pub enum Quantize {
     Int8,
 }
 
+/// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Float64 {
+    /// They stay `float64`, with a conversion at each.
+    #[default]
+    Keep,
+    /// They become `float32`.
+    Cast,
+}
+
 /// Inputs and outputs that change from channels-first to channels-last.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ChannelsLast {
@@ -44,6 +54,7 @@ pub struct Options {
     /// Fixed extents for inputs that are dynamic in the model.
     pub shapes: BTreeMap<String, Vec<usize>>,
     pub channels_last: ChannelsLast,
+    pub float64: Float64,
     /// Rewrites that make the graph smaller or faster; off for finding faults.
     pub passes: bool,
     /// Moving and cancelling of transposes; off for finding faults.
@@ -57,6 +68,7 @@ impl Default for Options {
             calibration: None,
             shapes: BTreeMap::new(),
             channels_last: ChannelsLast::Keep,
+            float64: Float64::Keep,
             passes: true,
             layout: true,
         }

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::progress::Bar;
 use crate::onnx::ReadError;
-use crate::{Calibration, ChannelsLast, Converter, Error, Options, Quantize};
+use crate::{Calibration, ChannelsLast, Converter, Error, Float64, Options, Quantize};
 
 /// Convert an ONNX model to .tflite
 #[derive(clap::Args)]
@@ -29,6 +29,9 @@ pub struct Args {
     /// Give an input or output channels-last (NHWC) shape; `all` for every one
     #[arg(long, value_name = "NAME|all")]
     channels_last: Vec<String>,
+    /// Float64 inputs and outputs: all is computed in float32 inside
+    #[arg(long, value_enum, default_value = "keep")]
+    float64: Double,
     /// Print no summary
     #[arg(short, long)]
     quiet: bool,
@@ -49,6 +52,14 @@ enum Scheme {
     None,
     /// 8-bit integers, float32 inputs and outputs
     Int8,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Double {
+    /// They stay float64, converted at the border
+    Keep,
+    /// They become float32
+    Cast,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
@@ -90,6 +101,10 @@ fn options(args: &Args) -> Result<Options> {
         [] => ChannelsLast::Keep,
         names if names.iter().any(|n| n == "all") => ChannelsLast::All,
         names => ChannelsLast::Names(names.to_vec()),
+    };
+    options.float64 = match args.float64 {
+        Double::Keep => Float64::Keep,
+        Double::Cast => Float64::Cast,
     };
     Ok(options)
 }

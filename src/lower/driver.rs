@@ -1,12 +1,14 @@
 //! Walks the nodes of a model, and sees to all that lowerings have in common: names, results, attributes nobody read, refusals.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::OnceLock;
 
+use super::kernel_type::carrier;
 use super::known::Known;
+use super::quantized::restored;
 use super::{Cx, Refusal, Row, TABLE};
-use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Origin, Shape, Type, ValueId, remove_dead};
+use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, remove_dead};
 use crate::onnx;
 use crate::tensor::DType;
 
@@ -68,6 +70,8 @@ pub fn lower(mut model: onnx::Model, evaluate: &dyn Evaluate) -> Result<Lowered,
         evaluate,
         values: HashMap::new(),
         known: Known::default(),
+        carried: BTreeSet::new(),
+        converted: operands_of_casts(&model.graph),
         problems: Vec::new(),
         notes: Vec::new(),
     };
@@ -76,6 +80,7 @@ pub fn lower(mut model: onnx::Model, evaluate: &dyn Evaluate) -> Result<Lowered,
         driver.lower_node(index, node);
     }
     driver.bind_outputs();
+    driver.note_carried();
     let Driver { problems, notes, .. } = driver;
     if !problems.is_empty() {
         return Err(problems);
@@ -98,6 +103,10 @@ struct Driver<'a> {
     /// What each ONNX value became; `None` where its node was refused.
     values: HashMap<String, Option<ValueId>>,
     known: Known,
+    /// Types of the model that are computed in another.
+    carried: BTreeSet<DType>,
+    /// Values that go straight into a `Cast`.
+    converted: HashSet<&'a str>,
     problems: Vec<Problem>,
     notes: Vec<Note>,
 }
@@ -110,6 +119,7 @@ impl<'a> Driver<'a> {
                 Ok(ty) => {
                     let id = self.graph.add_input(&input.name, ty);
                     self.known.add_input(id, input.shape.as_deref().unwrap_or_default());
+                    let id = self.carried(id, &input.name);
                     self.values.insert(input.name.clone(), Some(id));
                 }
                 Err((what, hint)) => {
@@ -139,7 +149,7 @@ impl<'a> Driver<'a> {
             let unknown = Refusal::new("the operator is not supported", "`litesmith ops` lists what is");
             return refused(self, Some(unknown));
         };
-        let inputs = match self.operands(node) {
+        let mut inputs = match self.operands(node) {
             Ok(Some(inputs)) => inputs,
             // It depends on a node that was refused: that one is the problem, not this.
             Ok(None) => return refused(self, None),
@@ -150,13 +160,26 @@ impl<'a> Driver<'a> {
         let made_before = self.graph.values.len();
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(Some(origin), scope);
+        let stored = match restored(&mut b, node, &mut inputs) {
+            Ok(stored) => stored,
+            Err(refusal) => return refused(self, Some(refusal)),
+        };
         let mut cx = Cx::new(b, &mut self.known, node, inputs);
         let results = (row.lower)(&mut cx).and_then(|results| cx.finish(&results).map(|()| results));
+        let results = results.and_then(|results| match &stored {
+            Some(stored) => cx.store(results, stored),
+            None => Ok(results),
+        });
         let notes = cx.into_notes();
         self.notes.extend(notes.into_iter().map(|what| Note { node: node.label().into(), op: op.clone(), what }));
         match results {
             Ok(results) => {
-                let results: Vec<ValueId> = results.into_iter().map(|id| self.settle(id)).collect();
+                let outputs = node.outputs.iter().map(String::as_str).chain(std::iter::repeat(""));
+                let settled = results.into_iter().zip(outputs).map(|(id, name)| {
+                    let id = self.settle(id);
+                    self.carried(id, name)
+                });
+                let results: Vec<ValueId> = settled.collect();
                 self.bind_results(node, &results, made_before);
             }
             Err(refusal) => refused(self, Some(refusal)),
@@ -169,6 +192,33 @@ impl<'a> Driver<'a> {
             Some(data) => self.graph.add_constant(self.graph.value(id).name.clone(), data),
             None => id,
         }
+    }
+
+    /// `id`, which the model calls `name`, in the type it is computed in. A type that few kernels have is left behind where it enters:
+    /// at inputs, constants and results. Rounding to a narrower one can only be seen where a `Cast` follows at once, or at an output.
+    fn carried(&mut self, id: ValueId, name: &str) -> ValueId {
+        let dtype = self.graph.dtype(id);
+        let Some(carrier) = carrier(dtype) else { return id };
+        self.carried.insert(dtype);
+        if let Some(Ok(data)) = self.graph.constant(id).map(|data| data.cast(carrier)) {
+            return self.graph.add_constant(self.graph.value(id).name.clone(), data);
+        }
+        let producer = self.graph.nodes.last().filter(|n| n.outputs.contains(&id));
+        let (origin, cast) = producer.map_or((None, None), |n| (n.origin, n.input(0).filter(|_| is_cast(n))));
+        let from = cast.filter(|_| !self.converted.contains(name)).unwrap_or(id);
+        let mut b = Builder::new(self.graph, self.evaluate);
+        b.set_origin(origin, name);
+        // The kernel of CAST takes all of these types.
+        b.cast(from, carrier).unwrap_or(id)
+    }
+
+    fn note_carried(&mut self) {
+        let node = self.graph.name.clone();
+        self.notes.extend(self.carried.iter().map(|dtype| Note {
+            node: node.clone(),
+            op: "graph".into(),
+            what: format!("{dtype} is computed as {}", carrier(*dtype).map_or("?", DType::name)),
+        }));
     }
 
     /// Operands of a node; `None` as a whole where one of them could not be computed.
@@ -195,6 +245,7 @@ impl<'a> Driver<'a> {
     fn initializer(&mut self, name: &str) -> Result<ValueId, Refusal> {
         if let Some(data) = self.model.initializers.get(name) {
             let id = self.graph.add_constant(name, data.clone());
+            let id = self.carried(id, name);
             self.values.insert(name.to_string(), Some(id));
             return Ok(id);
         }
@@ -237,6 +288,7 @@ impl<'a> Driver<'a> {
                     }
                 },
             };
+            let id = self.as_declared(id, output);
             if let Some(problem) = contradiction(output, &self.graph.value(id).ty) {
                 self.problems.push(problem);
                 continue;
@@ -266,6 +318,21 @@ impl<'a> Driver<'a> {
 }
 
 impl Driver<'_> {
+    /// An output in the type that the model declares, where it was computed in another for it.
+    fn as_declared(&mut self, id: ValueId, output: &onnx::ValueInfo) -> ValueId {
+        let declared = output.dtype.filter(|&dtype| carrier(dtype) == Some(self.graph.dtype(id)));
+        let Some(dtype) = declared else { return id };
+        let origin = self.graph.nodes.iter().rev().find(|n| n.outputs.contains(&id)).and_then(|n| n.origin);
+        let mut b = Builder::new(self.graph, self.evaluate);
+        b.set_origin(origin, &output.name);
+        let cast = b.cast(id, dtype).unwrap_or(id);
+        // The output takes its name over.
+        if self.graph.value(id).name == output.name && !self.graph.inputs.contains(&id) {
+            self.graph.value_mut(id).name.push_str("/before");
+        }
+        cast
+    }
+
     /// An output whose extents hang on data as a value of the extents that the model declares: some interfaces of the runtime can't
     /// hand out others. Where inputs have dynamic extents, declarations may be left from an example, and are not believed.
     fn with_declared_extents(&mut self, id: ValueId, declared: &onnx::ValueInfo) -> ValueId {
@@ -281,6 +348,16 @@ impl Driver<'_> {
         self.graph.value_mut(id).name.push_str("/before");
         shaped
     }
+}
+
+/// Names of all values that a `Cast` takes.
+fn operands_of_casts(graph: &onnx::Graph) -> HashSet<&str> {
+    let casts = graph.nodes.iter().filter(|n| n.op == "Cast" || n.op == "CastLike");
+    casts.filter_map(|n| n.inputs.first()).map(String::as_str).collect()
+}
+
+fn is_cast(node: &Node) -> bool {
+    matches!(node.op, Op::Cast { .. })
 }
 
 fn boundary_problem(name: &str, what: String, hint: String) -> Problem {

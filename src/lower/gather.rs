@@ -112,13 +112,7 @@ pub(super) fn gather_elements(cx: &mut Cx<'_>) -> Results {
     let axis = cx.axis(axis, x)?;
     let flat = flat_positions(cx, x, indices, axis)?;
     let flattened = cx.b.reshape(x, &[-1])?;
-    let y = cx.gather_at(flattened, flat, 0)?;
-    if cx.shape(indices).is_fixed() {
-        return Ok(vec![y]);
-    }
-    // Told from the indices alone, the extents are known before anything is run.
-    let shape = cx.shape_of(indices)?;
-    Ok(vec![cx.b.one(Op::Reshape, &[y, shape])?])
+    Ok(vec![cx.gather_at(flattened, flat, 0)?])
 }
 
 /// Where in the flattened `x` each of `indices` points, which stand for the coordinate on `axis`; the other coordinates are those of

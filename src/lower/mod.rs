@@ -36,6 +36,7 @@ mod opsets;
 mod pad;
 mod patterns;
 mod pool;
+mod quantized;
 mod recurrent;
 mod reduce;
 mod reshape;

@@ -1,11 +1,15 @@
 //! An ONNX model as it stands in its file: operators, attributes and names of ONNX, with tensors decoded.
 //!
-//! Owns: decoding (over tract's protobuf types), external data, attribute and shape types, pinning of dynamic inputs.
+//! Owns: decoding (over tract's protobuf types), external data, attribute and shape types, local functions (there are none left in a
+//! [`Model`]), pinning of dynamic inputs.
 //! Knows nothing of TFLite and nothing of what operators mean.
 
 mod attribute;
 mod decode;
 mod external;
+mod extra;
+mod functions;
+mod names;
 mod tensor;
 
 use std::collections::BTreeMap;
@@ -71,6 +75,16 @@ impl Node {
         }
         self.outputs.iter().find(|o| !o.is_empty()).map_or("", String::as_str)
     }
+
+    /// The graphs among the attributes.
+    pub fn graphs(&self) -> impl Iterator<Item = &Graph> {
+        self.attributes.values().flat_map(Attribute::graphs)
+    }
+
+    /// [`Node::graphs`], to be changed.
+    pub fn graphs_mut(&mut self) -> impl Iterator<Item = &mut Graph> {
+        self.attributes.values_mut().flat_map(Attribute::graphs_mut)
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -115,6 +129,13 @@ impl Model {
         }
         input.shape = Some(dims.iter().map(|&d| Dim::Fixed(d)).collect());
         Ok(())
+    }
+
+    /// Declares every input and output of one element type as of another.
+    pub fn redeclare(&mut self, from: DType, to: DType) {
+        for port in self.graph.inputs.iter_mut().chain(&mut self.graph.outputs) {
+            port.dtype = port.dtype.map(|dtype| if dtype == from { to } else { dtype });
+        }
     }
 
     /// The inputs that a user feeds: old models also list initializers as inputs.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::graph::{
-    Compare, MirrorMode, Opaque, Padding, Precision, Shape, SliceMasks, Type, Value, Window2d, Window3d,
+    Compare, MirrorMode, Opaque, Padding, Precision, Segment, Shape, SliceMasks, Type, Value, Window2d, Window3d,
 };
 use crate::tensor::Tensor;
 
