@@ -5,6 +5,7 @@
 //! What can't be expressed is refused by name, and lowering goes on, so that one run finds everything.
 
 mod activation;
+mod attention;
 mod batch_normalization;
 mod bit_cast;
 mod by_axis;
@@ -15,10 +16,12 @@ mod constant;
 mod conv;
 mod conv_transpose;
 mod cum_prod;
+mod custom;
 mod cx;
 mod depth_to_space;
 mod documentation;
 mod driver;
+mod einsum;
 mod elementwise;
 mod erf;
 mod expand;
@@ -56,7 +59,7 @@ mod trilu;
 mod window;
 
 pub use documentation::{Documented, OPERATORS};
-pub use driver::{Lowered, Note, Problem, lower};
+pub use driver::{Lowered, Note, Problem, infer_types, lower};
 pub use opsets::{NEWEST, VERSIONS};
 pub use table::{Row, TABLE};
 
