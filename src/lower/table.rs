@@ -1,10 +1,11 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, attention, batch_normalization, cast, center_crop_pad, concat, constant, conv,
+    Cx, Results, activation, attention, batch_normalization, bit_cast, cast, center_crop_pad, concat, constant, conv,
     conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity, integer, logic,
-    matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, sample, shape,
-    slice, softmax, split, top_k, transpose, trigonometry, trilu,
+    matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize,
+    reverse_sequence, sample, scatter, shape, slice, softmax, split, tensor_scatter, top_k, transpose, trigonometry,
+    trilu,
 };
 
 /// One accepted operator.
@@ -47,6 +48,7 @@ pub const TABLE: &[Row] = &[
     std("Attention", attention::attention),
     std("AveragePool", pool::average_pool),
     std("BatchNormalization", batch_normalization::batch_normalization),
+    std("BitCast", bit_cast::bit_cast),
     std("BitShift", integer::bit_shift),
     std("BitwiseAnd", integer::bitwise),
     std("BitwiseNot", integer::bitwise_not),
@@ -154,9 +156,13 @@ pub const TABLE: &[Row] = &[
     std("Relu", elementwise::unary),
     std("Reshape", reshape::reshape),
     std("Resize", resize::resize),
+    std("ReverseSequence", reverse_sequence::reverse_sequence),
     std("RoiAlign", sample::roi_align),
     std("RotaryEmbedding", attention::rotary_embedding),
     std("Round", elementwise::unary),
+    std("Scatter", scatter::scatter_elements),
+    std("ScatterElements", scatter::scatter_elements),
+    std("ScatterND", scatter::scatter_nd),
     std("Selu", activation::selu),
     std("Shape", shape::shape),
     std("Shrink", activation::shrink),
@@ -180,6 +186,7 @@ pub const TABLE: &[Row] = &[
     std("Swish", activation::swish),
     std("Tan", trigonometry::function),
     std("Tanh", elementwise::unary),
+    std("TensorScatter", tensor_scatter::tensor_scatter),
     std("ThresholdedRelu", activation::thresholded_relu),
     std("Tile", expand::tile),
     std("TopK", top_k::top_k),
