@@ -34,6 +34,6 @@ pub mod verify;
 
 pub use convert::{Converted, Converter};
 pub use error::{Error, Problems};
-pub use options::{Calibration, ChannelsLast, Options, Quantize};
+pub use options::{Calibration, ChannelsLast, Float64, Options, Quantize};
 pub use progress::{NoProgress, Progress};
 pub use report::{Bytes, Report};

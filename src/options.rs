@@ -1,6 +1,6 @@
 //! What a conversion can be asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::tensor::Tensor;
@@ -13,6 +13,16 @@ pub enum Quantize {
     None,
     /// 8-bit integers throughout, float32 inputs and outputs. Needs calibration samples.
     Int8,
+}
+
+/// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Float64 {
+    /// They stay `float64`, with a conversion at each.
+    #[default]
+    Keep,
+    /// They become `float32`.
+    Cast,
 }
 
 /// Inputs and outputs that change from channels-first to channels-last.
@@ -41,9 +51,18 @@ pub enum Calibration {
 pub struct Options {
     pub quantize: Quantize,
     pub calibration: Option<Calibration>,
+    /// Values that become the inputs, in order; none stand for the model's own.
+    pub inputs: Vec<String>,
+    /// Values that become the outputs, in order; none stand for the model's own.
+    pub outputs: Vec<String>,
     /// Fixed extents for inputs that are dynamic in the model.
     pub shapes: BTreeMap<String, Vec<usize>>,
+    /// The size of the batch: of dynamic extents of inputs whose name contains "batch", or else stand first.
+    pub batch: Option<usize>,
+    /// Operators (`Op`, or `domain::Op` where it is not ONNX's own domain) that become custom ones of that name.
+    pub allow_custom: BTreeSet<String>,
     pub channels_last: ChannelsLast,
+    pub float64: Float64,
     /// Rewrites that make the graph smaller or faster; off for finding faults.
     pub passes: bool,
     /// Moving and cancelling of transposes; off for finding faults.
@@ -55,8 +74,13 @@ impl Default for Options {
         Options {
             quantize: Quantize::None,
             calibration: None,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
             shapes: BTreeMap::new(),
+            batch: None,
+            allow_custom: BTreeSet::new(),
             channels_last: ChannelsLast::Keep,
+            float64: Float64::Keep,
             passes: true,
             layout: true,
         }

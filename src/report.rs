@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::graph::Model;
+use crate::graph::{Graph, Model};
 use crate::onnx;
 use crate::quant::QuantReport;
 
@@ -46,7 +46,7 @@ impl Report {
     }
 
     pub(crate) fn add_result(&mut self, model: &Model) {
-        for graph in &model.graphs {
+        for graph in model.graphs.iter().flat_map(Graph::with_regions) {
             let mut used = vec![false; graph.values.len()];
             for node in &graph.nodes {
                 *self.operators.entry(node.op.name()).or_default() += 1;

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::progress::Bar;
 use crate::onnx::ReadError;
-use crate::{Calibration, ChannelsLast, Converter, Error, Options, Quantize};
+use crate::{Calibration, ChannelsLast, Converter, Error, Float64, Options, Quantize};
 
 /// Convert an ONNX model to .tflite
 #[derive(clap::Args)]
@@ -26,9 +26,24 @@ pub struct Args {
     /// Fix the shape of a dynamic input
     #[arg(long = "shape", value_name = "NAME=1,3,224,224", value_parser = parse_shape)]
     shapes: Vec<(String, Vec<usize>)>,
+    /// Fix the size of the batch: of dynamic extents of inputs whose name contains "batch", or else stand first
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Begin at these values of the model instead of at its inputs
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    inputs: Vec<String>,
+    /// End at these values of the model instead of at its outputs
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    outputs: Vec<String>,
+    /// Write this operator (Op or domain::Op) as a custom one of that name, for a kernel of your own; may be repeated
+    #[arg(long, value_name = "OP")]
+    allow_custom: Vec<String>,
     /// Give an input or output channels-last (NHWC) shape; `all` for every one
     #[arg(long, value_name = "NAME|all")]
     channels_last: Vec<String>,
+    /// Float64 inputs and outputs: all is computed in float32 inside
+    #[arg(long, value_enum, default_value = "keep")]
+    float64: Double,
     /// Print no summary
     #[arg(short, long)]
     quiet: bool,
@@ -49,6 +64,14 @@ enum Scheme {
     None,
     /// 8-bit integers, float32 inputs and outputs
     Int8,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Double {
+    /// They stay float64, converted at the border
+    Keep,
+    /// They become float32
+    Cast,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
@@ -86,12 +109,25 @@ fn options(args: &Args) -> Result<Options> {
             bail!("--shape is given twice for {name:?}");
         }
     }
+    options.batch = args.batch;
+    options.inputs.clone_from(&args.inputs);
+    options.outputs.clone_from(&args.outputs);
+    options.allow_custom = args.allow_custom.iter().map(|op| custom_name(op)).collect();
     options.channels_last = match args.channels_last.as_slice() {
         [] => ChannelsLast::Keep,
         names if names.iter().any(|n| n == "all") => ChannelsLast::All,
         names => ChannelsLast::Names(names.to_vec()),
     };
+    options.float64 = match args.float64 {
+        Double::Keep => Float64::Keep,
+        Double::Cast => Float64::Cast,
+    };
     Ok(options)
+}
+
+/// ONNX's own domain has two names, and is left out.
+fn custom_name(op: &str) -> String {
+    op.strip_prefix("ai.onnx::").or(op.strip_prefix("::")).unwrap_or(op).to_string()
 }
 
 /// Whether both paths lead to one file, however they are written; a link counts as what it leads to.

@@ -143,6 +143,8 @@ fn direct(op: &Op, x: Operands<'_>, storage: Storage<'_>) -> Result<Vec<Tensor>,
         | Op::Conv3dTranspose { .. }
         | Op::FullyConnected { .. }
         | Op::BatchMatMul { .. }
+        | Op::If { .. }
+        | Op::While { .. }
         | Op::Opaque(_) => return Err(KernelError::unsupported(op.name())),
     }])
 }

@@ -5,6 +5,7 @@
 //! looked at, means what TFLite's kernel computes, and is gone after its last use; nothing is fused across nodes. Knows nothing
 //! of ONNX or of files.
 
+mod control;
 mod dense;
 mod error;
 mod evaluate;

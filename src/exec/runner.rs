@@ -1,3 +1,4 @@
+use super::control::{self, Bound};
 use super::dense::Prepared;
 use super::kernel::{Storage, compute};
 use super::operand::{Operand, Operands};
@@ -45,6 +46,8 @@ struct Step {
     /// The reals that stored constants stand for, where the node is simulated.
     reals: Vec<Option<Operand>>,
     prepared: Prepared,
+    /// The graphs that the operator runs.
+    regions: Vec<Runner>,
     /// Name of the first result, for errors.
     name: String,
     /// The outputs depend on it.
@@ -74,10 +77,11 @@ impl Runner {
         let mut runner =
             Runner { inputs: inputs.collect(), outputs: graph.outputs.clone(), constants, steps: Vec::new() };
         for index in 0..graph.nodes.len() {
-            let step = Step::new(graph, index);
+            let mut step = Step::new(graph, index);
             if let Op::Opaque(_) = step.op {
                 return Err(step.failed(KernelError::unsupported(step.op.name())));
             }
+            step.regions = control::regions(&step.op)?;
             runner.append(step)?;
         }
         runner.mark_needed();
@@ -209,6 +213,7 @@ impl Step {
             quants: node.inputs.iter().map(|id| graph.value((*id)?).quant.clone()).collect(),
             reals: vec![None; node.inputs.len()],
             prepared: Prepared::default(),
+            regions: Vec::new(),
             name: node.outputs.first().map(|&id| graph.value(id).name.clone()).unwrap_or_default(),
             needed: true,
             last_uses: Vec::new(),
@@ -236,7 +241,7 @@ impl Step {
 
     /// How operand `i` is stored, where the kernel must be given the reals it stands for.
     fn stored(&self, i: usize, operand: &Operand) -> Option<&Quant> {
-        let between = matches!(self.op, Op::Quantize { .. } | Op::Dequantize);
+        let between = matches!(self.op, Op::Quantize { .. } | Op::Dequantize) || !self.regions.is_empty();
         self.quants.get(i)?.as_ref().filter(|_| !between && operand.tensor.dtype().is_int())
     }
 
@@ -271,7 +276,14 @@ impl Step {
             operand: self.quants.first().and_then(Option::as_ref),
             result: self.results.first().and_then(|result| result.quant.as_ref()),
         };
-        let mut results = compute(&self.op, Operands(&operands), storage, &self.prepared)?;
+        let mut results = if self.regions.is_empty() {
+            compute(&self.op, Operands(&operands), storage, &self.prepared)?
+        } else {
+            let operands: Option<_> = operands.into_iter().map(|operand| Some(operand?.tensor)).collect();
+            let operands = operands.ok_or_else(|| KernelError::operands("an operand is missing"))?;
+            let results = control::run(&self.op, &self.regions, operands, Bound::RUN)?;
+            results.into_iter().map(Operand::from).collect()
+        };
         if results.len() != self.results.len() {
             return Err(KernelError::operands(format!("{} results instead of {}", results.len(), self.results.len())));
         }

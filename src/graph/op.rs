@@ -3,6 +3,7 @@
 //! Operands that TFLite takes as tensors (axes, shapes, paddings) are operands here too; what TFLite keeps in option
 //! tables are fields. Families that every room treats alike (element by element, reductions, …) share a variant.
 
+use super::Graph;
 use crate::schema;
 use crate::tensor::DType;
 
@@ -165,6 +166,22 @@ pub struct Opaque {
     pub mutating_variable_inputs: Option<Vec<bool>>,
 }
 
+impl Opaque {
+    /// The custom operator that the runtime knows as `code`; `options` are what its kernel is told.
+    pub fn custom(code: impl Into<String>, options: impl Into<bytes::Bytes>) -> Opaque {
+        Opaque {
+            code: schema::BuiltinOperator::CUSTOM,
+            version: 1,
+            options: schema::BuiltinOptions::None,
+            options_2: schema::BuiltinOptions2::None,
+            custom_code: Some(code.into()),
+            custom_options: Some(options.into()),
+            intermediates: None,
+            mutating_variable_inputs: None,
+        }
+    }
+}
+
 /// One TFLite operator. The comment lists the operands; `?` marks one that may be absent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
@@ -288,6 +305,10 @@ pub enum Op {
     Quantize { to: DType },
     /// `x` quantized.
     Dequantize,
+    /// `condition [one BOOL], x..`: the results of `then` or of `otherwise` over `x..`.
+    If { then: Box<Graph>, otherwise: Box<Graph> },
+    /// `x..`: for as long as `cond` over the values gives true, `body` over them gives the next; as many results as operands.
+    While { cond: Box<Graph>, body: Box<Graph> },
     /// Whatever else a file holds.
     Opaque(Box<Opaque>),
 }
@@ -357,8 +378,31 @@ impl Op {
             Op::Reduce { kind, .. } => kind.name(),
             Op::Quantize { .. } => "QUANTIZE",
             Op::Dequantize => "DEQUANTIZE",
+            Op::If { .. } => "IF",
+            Op::While { .. } => "WHILE",
             Op::Opaque(opaque) => opaque.code.name().unwrap_or("UNKNOWN"),
         }
+    }
+
+    /// The graphs that the operator runs, in the order of its option table. Each sees its inputs alone: what it uses of the graph
+    /// around it is handed in as an operand, or stands in it as a constant of its own.
+    pub fn regions(&self) -> impl Iterator<Item = &Graph> {
+        let regions = match self {
+            Op::If { then, otherwise } => [Some(then), Some(otherwise)],
+            Op::While { cond, body } => [Some(cond), Some(body)],
+            _ => [None, None],
+        };
+        regions.into_iter().flatten().map(Box::as_ref)
+    }
+
+    /// [`Op::regions`], to be changed.
+    pub fn regions_mut(&mut self) -> impl Iterator<Item = &mut Graph> {
+        let regions = match self {
+            Op::If { then, otherwise } => [Some(then), Some(otherwise)],
+            Op::While { cond, body } => [Some(cond), Some(body)],
+            _ => [None, None],
+        };
+        regions.into_iter().flatten().map(Box::as_mut)
     }
 
     /// The fused activation, of the operators whose options have one.

@@ -147,8 +147,9 @@ impl Builder<'_> {
     }
 }
 
-/// Removes nodes none of whose results is needed, and the data of constants that no node uses.
+/// Removes nodes none of whose results is needed, and the data of constants that no node uses; in the graphs that nodes run, too.
 pub fn remove_dead(graph: &mut Graph) {
+    graph.nodes.iter_mut().flat_map(|node| node.op.regions_mut()).for_each(remove_dead);
     let mut needed = vec![false; graph.values.len()];
     for output in &graph.outputs {
         needed[output.0 as usize] = true;

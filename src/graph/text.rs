@@ -20,32 +20,49 @@ impl fmt::Display for Operand<'_> {
     }
 }
 
-impl fmt::Display for Graph {
+/// A graph, indented by a number of levels: one that an operator runs stands below its node.
+struct Indented<'a>(&'a Graph, usize);
+
+impl fmt::Display for Indented<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "graph {:?}", self.name)?;
-        for &input in &self.inputs {
-            let value = self.value(input);
-            writeln!(f, "  input %{} {:?} {}", input.0, value.name, value.ty)?;
+        let Indented(graph, depth) = *self;
+        let pad = depth * 4;
+        writeln!(f, "{:pad$}graph {:?}", "", graph.name)?;
+        for &input in &graph.inputs {
+            let value = graph.value(input);
+            writeln!(f, "{:pad$}  input %{} {:?} {}", "", input.0, value.name, value.ty)?;
         }
-        for node in &self.nodes {
-            write!(f, "  ")?;
+        for node in &graph.nodes {
+            write!(f, "{:pad$}  ", "")?;
             for (i, &output) in node.outputs.iter().enumerate() {
                 let comma = if i > 0 { ", " } else { "" };
-                write!(f, "{comma}%{} {}", output.0, self.value(output).ty)?;
+                write!(f, "{comma}%{} {}", output.0, graph.value(output).ty)?;
             }
             write!(f, " = {}(", node.op.name())?;
             for (i, input) in node.inputs.iter().enumerate() {
                 let comma = if i > 0 { ", " } else { "" };
                 match input {
-                    Some(id) => write!(f, "{comma}{}", Operand(self, *id))?,
+                    Some(id) => write!(f, "{comma}{}", Operand(graph, *id))?,
                     None => write!(f, "{comma}-")?,
                 }
             }
-            writeln!(f, ") {:?}", node.op)?;
+            if node.op.regions().next().is_none() {
+                writeln!(f, ") {:?}", node.op)?;
+                continue;
+            }
+            writeln!(f, ")")?;
+            node.op.regions().try_for_each(|region| Indented(region, depth + 1).fmt(f))?;
         }
-        for &output in &self.outputs {
-            writeln!(f, "  output {} {:?}", Operand(self, output), self.value(output).name)?;
+        for &output in &graph.outputs {
+            let name = &graph.value(output).name;
+            writeln!(f, "{:pad$}  output {} {name:?}", "", Operand(graph, output))?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Indented(self, 0).fmt(f)
     }
 }

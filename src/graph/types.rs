@@ -49,6 +49,12 @@ impl Shape {
     pub fn agrees_with(&self, other: &Shape) -> bool {
         self.rank() == other.rank() && self.0.iter().zip(&other.0).all(|(a, b)| a.is_none() || b.is_none() || a == b)
     }
+
+    /// The extents that both have; `None` where the ranks differ.
+    pub fn common(&self, other: &Shape) -> Option<Shape> {
+        let pairs = self.0.iter().zip(&other.0);
+        (self.rank() == other.rank()).then(|| Shape(pairs.map(|(a, b)| a.filter(|_| a == b)).collect()))
+    }
 }
 
 impl From<&[usize]> for Shape {

@@ -25,7 +25,7 @@ impl fmt::Display for Violation {
 /// here has its nodes in execution order, each value made once, types that follow from the operands, and sound quantization.
 pub fn verify(model: &Model) -> Vec<Violation> {
     let mut found = Vec::new();
-    for graph in &model.graphs {
+    for graph in model.graphs.iter().flat_map(Graph::with_regions) {
         Checker { graph, found: &mut found }.check();
     }
     for signature in &model.signatures {
@@ -126,6 +126,9 @@ impl Checker<'_> {
         if matches!(node.op, Op::Opaque(_)) {
             return;
         }
+        if let Op::While { body, .. } = &node.op {
+            self.check_copies(&place, body);
+        }
         match infer(graph, &node.op, &node.inputs) {
             Err(e) => self.report(place, e.message),
             Ok(types) if types.len() != node.outputs.len() => {
@@ -140,6 +143,18 @@ impl Checker<'_> {
                         self.report(place.clone(), format!("{:?} is {}, but should be {ty}", value.name, value.ty));
                     }
                 }
+            }
+        }
+    }
+
+    /// Interpreters hand a body's outputs back one after the other: one that is another position's input is overwritten by then.
+    fn check_copies(&mut self, place: &str, body: &Graph) {
+        for (i, output) in body.outputs.iter().enumerate() {
+            let moved = body.inputs.iter().position(|input| input == output).is_some_and(|from| from != i);
+            let exists = in_range(body, *output);
+            if moved || (exists && body.constant(*output).is_some()) {
+                let what = "is another input of the body or a constant: a node must make it";
+                self.report(place.to_string(), format!("output {i} {what}"));
             }
         }
     }

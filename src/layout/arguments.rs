@@ -130,6 +130,8 @@ impl Rewriter<'_> {
             | Op::Fill
             | Op::Range
             | Op::Where
+            | Op::If { .. }
+            | Op::While { .. }
             | Op::Opaque(_) => None,
         }
     }

@@ -60,12 +60,15 @@ pub struct Summary {
 
 /// Rewrites the graph so that less is transposed: never more bytes than before, and not more operators for the same bytes.
 ///
-/// Inputs and outputs keep their names, types and order.
+/// Inputs and outputs keep their names, types and order. Graphs that operators run are rewritten each on its own, and not counted.
 ///
 /// # Errors
 /// Where an extent does not fit the 32 bits that a shape operand has. The graph is then as it was.
 pub fn optimize(graph: &mut Graph) -> Result<Summary, InferError> {
     remove_dead(graph);
+    for region in graph.nodes.iter_mut().flat_map(|node| node.op.regions_mut()) {
+        optimize(region)?;
+    }
     let before = Transposed::by(graph);
     // Without elements, there is no telling how a value lies, nor anything to move.
     let empty = |value: &Value| value.data.is_none() && value.ty.shape.dims().contains(&Some(0));

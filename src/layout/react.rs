@@ -127,6 +127,8 @@ impl NodeView<'_> {
             | Op::Fill
             | Op::Range
             | Op::Where
+            | Op::If { .. }
+            | Op::While { .. }
             | Op::Opaque(_) => None,
             // What of these is no view (see `view`) is computed as it stands.
             Op::Transpose | Op::Reshape | Op::Squeeze { .. } | Op::ExpandDims => None,

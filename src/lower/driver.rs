@@ -1,12 +1,14 @@
 //! Walks the nodes of a model, and sees to all that lowerings have in common: names, results, attributes nobody read, refusals.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::OnceLock;
 
+use super::kernel_type::carrier;
 use super::known::Known;
-use super::{Cx, Refusal, Row, TABLE};
-use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Origin, Shape, Type, ValueId, remove_dead};
+use super::quantized::restored;
+use super::{Cx, Refusal, Row, TABLE, custom};
+use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, remove_dead};
 use crate::onnx;
 use crate::tensor::DType;
 
@@ -55,33 +57,53 @@ pub struct Lowered {
     pub notes: Vec<Note>,
 }
 
-/// Lowers every node of `model`, which is used up so that its weights can be freed.
+/// Lowers every node of `model`, which is used up so that its weights can be freed. Operators listed in `custom` (`Op`, or
+/// `domain::Op` where it is not ONNX's own domain) become custom ones of that name.
 ///
 /// # Errors
 /// Everything that stands in the way, not just the first.
-pub fn lower(mut model: onnx::Model, evaluate: &dyn Evaluate) -> Result<Lowered, Vec<Problem>> {
+pub fn lower(
+    mut model: onnx::Model,
+    custom: &BTreeSet<String>,
+    evaluate: &dyn Evaluate,
+) -> Result<Lowered, Vec<Problem>> {
     super::patterns::recognize(&mut model.graph);
     let mut graph = Graph::new(std::mem::take(&mut model.graph.name));
-    let mut driver = Driver {
-        model: &model.graph,
-        graph: &mut graph,
-        evaluate,
-        values: HashMap::new(),
-        known: Known::default(),
-        problems: Vec::new(),
-        notes: Vec::new(),
-    };
+    let mut driver = Driver::new(&model.graph, &mut graph, custom, evaluate);
     driver.add_inputs();
     for (index, node) in model.graph.nodes.iter().enumerate() {
         driver.lower_node(index, node);
     }
     driver.bind_outputs();
+    driver.note_carried();
     let Driver { problems, notes, .. } = driver;
     if !problems.is_empty() {
         return Err(problems);
     }
     remove_dead(&mut graph);
     Ok(Lowered { graph, notes })
+}
+
+/// Types of the values called `names`, as far as they can be told from what leads there.
+pub fn infer_types(mut model: onnx::Model, names: &[String], evaluate: &dyn Evaluate) -> Vec<onnx::ValueInfo> {
+    // What does not lead there is of no concern; a name that there is not has no type.
+    if model.cut(&[], names, &BTreeMap::new()).is_err() {
+        return Vec::new();
+    }
+    let mut graph = Graph::default();
+    let custom = BTreeSet::new();
+    let mut driver = Driver::new(&model.graph, &mut graph, &custom, evaluate);
+    driver.add_inputs();
+    for (index, node) in model.graph.nodes.iter().enumerate() {
+        driver.lower_node(index, node);
+    }
+    let Driver { values, graph, .. } = driver;
+    let info = |name: &String| {
+        let ty = &graph.value((*values.get(name)?)?).ty;
+        let dims = ty.shape.dims().iter().map(|d| d.map_or(onnx::Dim::Unknown, onnx::Dim::Fixed));
+        Some(onnx::ValueInfo { name: name.clone(), dtype: Some(ty.dtype), shape: Some(dims.collect()) })
+    };
+    names.iter().filter_map(info).collect()
 }
 
 /// The row of an operator.
@@ -94,15 +116,40 @@ fn find(domain: &str, op: &str) -> Option<&'static Row> {
 struct Driver<'a> {
     model: &'a onnx::Graph,
     graph: &'a mut Graph,
+    custom: &'a BTreeSet<String>,
     evaluate: &'a dyn Evaluate,
     /// What each ONNX value became; `None` where its node was refused.
     values: HashMap<String, Option<ValueId>>,
     known: Known,
+    /// Types of the model that are computed in another.
+    carried: BTreeSet<DType>,
+    /// Values that go straight into a `Cast`.
+    converted: HashSet<&'a str>,
     problems: Vec<Problem>,
     notes: Vec<Note>,
 }
 
 impl<'a> Driver<'a> {
+    fn new(
+        model: &'a onnx::Graph,
+        graph: &'a mut Graph,
+        custom: &'a BTreeSet<String>,
+        evaluate: &'a dyn Evaluate,
+    ) -> Driver<'a> {
+        Driver {
+            model,
+            graph,
+            custom,
+            evaluate,
+            values: HashMap::new(),
+            known: Known::default(),
+            carried: BTreeSet::new(),
+            converted: operands_of_casts(model),
+            problems: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     fn add_inputs(&mut self) {
         let model = self.model;
         for input in model.inputs.iter().filter(|i| !model.initializers.contains_key(&i.name)) {
@@ -110,6 +157,7 @@ impl<'a> Driver<'a> {
                 Ok(ty) => {
                     let id = self.graph.add_input(&input.name, ty);
                     self.known.add_input(id, input.shape.as_deref().unwrap_or_default());
+                    let id = self.carried(id, &input.name);
                     self.values.insert(input.name.clone(), Some(id));
                 }
                 Err((what, hint)) => {
@@ -121,7 +169,7 @@ impl<'a> Driver<'a> {
     }
 
     fn lower_node(&mut self, index: usize, node: &'a onnx::Node) {
-        let op = if node.domain.is_empty() { node.op.clone() } else { format!("{}::{}", node.domain, node.op) };
+        let op = node.operator();
         let problem = |refusal: Refusal| Problem {
             node: node.label().to_string(),
             index: Some(index),
@@ -135,11 +183,13 @@ impl<'a> Driver<'a> {
             driver.problems.extend(refusal.map(problem));
             driver.values.extend(node.outputs.iter().map(|o| (o.clone(), None)));
         };
-        let Some(row) = find(&node.domain, &node.op) else {
-            let unknown = Refusal::new("the operator is not supported", "`litesmith ops` lists what is");
-            return refused(self, Some(unknown));
-        };
-        let inputs = match self.operands(node) {
+        let is_custom = self.custom.contains(&op);
+        let row = find(&node.domain, &node.op).filter(|_| !is_custom);
+        if row.is_none() && !is_custom {
+            let hint = format!("`litesmith ops` lists what is; --allow-custom {op} leaves it to a kernel of your own");
+            return refused(self, Some(Refusal::new("the operator is not supported", hint)));
+        }
+        let mut inputs = match self.operands(node) {
             Ok(Some(inputs)) => inputs,
             // It depends on a node that was refused: that one is the problem, not this.
             Ok(None) => return refused(self, None),
@@ -148,15 +198,33 @@ impl<'a> Driver<'a> {
         let origin = self.graph.add_origin(Origin { name: node.label().to_string(), op: op.clone() });
         let scope = node.outputs.iter().find(|o| !o.is_empty()).map_or("", String::as_str);
         let made_before = self.graph.values.len();
+        let declared = if is_custom { self.declared_results(node) } else { Vec::new() };
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(Some(origin), scope);
+        let stored = match restored(&mut b, node, &mut inputs) {
+            Ok(stored) => stored,
+            Err(refusal) => return refused(self, Some(refusal)),
+        };
         let mut cx = Cx::new(b, &mut self.known, node, inputs);
-        let results = (row.lower)(&mut cx).and_then(|results| cx.finish(&results).map(|()| results));
+        let results = match row {
+            Some(row) => (row.lower)(&mut cx),
+            None => custom::custom(&mut cx, node, &op, &declared),
+        };
+        let results = results.and_then(|results| cx.finish(&results).map(|()| results));
+        let results = results.and_then(|results| match &stored {
+            Some(stored) => cx.store(results, stored),
+            None => Ok(results),
+        });
         let notes = cx.into_notes();
         self.notes.extend(notes.into_iter().map(|what| Note { node: node.label().into(), op: op.clone(), what }));
         match results {
             Ok(results) => {
-                let results: Vec<ValueId> = results.into_iter().map(|id| self.settle(id)).collect();
+                let outputs = node.outputs.iter().map(String::as_str).chain(std::iter::repeat(""));
+                let settled = results.into_iter().zip(outputs).map(|(id, name)| {
+                    let id = self.settle(id);
+                    self.carried(id, name)
+                });
+                let results: Vec<ValueId> = settled.collect();
                 self.bind_results(node, &results, made_before);
             }
             Err(refusal) => refused(self, Some(refusal)),
@@ -169,6 +237,39 @@ impl<'a> Driver<'a> {
             Some(data) => self.graph.add_constant(self.graph.value(id).name.clone(), data),
             None => id,
         }
+    }
+
+    /// What the model declares of the results of a node.
+    fn declared_results(&self, node: &onnx::Node) -> Vec<onnx::ValueInfo> {
+        let named = node.outputs.iter().filter(|o| !o.is_empty());
+        named.map(|output| self.model.declared(output)).collect()
+    }
+
+    /// `id`, which the model calls `name`, in the type it is computed in. A type that few kernels have is left behind where it enters:
+    /// at inputs, constants and results. Rounding to a narrower one can only be seen where a `Cast` follows at once, or at an output.
+    fn carried(&mut self, id: ValueId, name: &str) -> ValueId {
+        let dtype = self.graph.dtype(id);
+        let Some(carrier) = carrier(dtype) else { return id };
+        self.carried.insert(dtype);
+        if let Some(Ok(data)) = self.graph.constant(id).map(|data| data.cast(carrier)) {
+            return self.graph.add_constant(self.graph.value(id).name.clone(), data);
+        }
+        let producer = self.graph.nodes.last().filter(|n| n.outputs.contains(&id));
+        let (origin, cast) = producer.map_or((None, None), |n| (n.origin, n.input(0).filter(|_| is_cast(n))));
+        let from = cast.filter(|_| !self.converted.contains(name)).unwrap_or(id);
+        let mut b = Builder::new(self.graph, self.evaluate);
+        b.set_origin(origin, name);
+        // The kernel of CAST takes all of these types.
+        b.cast(from, carrier).unwrap_or(id)
+    }
+
+    fn note_carried(&mut self) {
+        let node = self.graph.name.clone();
+        self.notes.extend(self.carried.iter().map(|dtype| Note {
+            node: node.clone(),
+            op: "graph".into(),
+            what: format!("{dtype} is computed as {}", carrier(*dtype).map_or("?", DType::name)),
+        }));
     }
 
     /// Operands of a node; `None` as a whole where one of them could not be computed.
@@ -195,6 +296,7 @@ impl<'a> Driver<'a> {
     fn initializer(&mut self, name: &str) -> Result<ValueId, Refusal> {
         if let Some(data) = self.model.initializers.get(name) {
             let id = self.graph.add_constant(name, data.clone());
+            let id = self.carried(id, name);
             self.values.insert(name.to_string(), Some(id));
             return Ok(id);
         }
@@ -237,6 +339,7 @@ impl<'a> Driver<'a> {
                     }
                 },
             };
+            let id = self.as_declared(id, output);
             if let Some(problem) = contradiction(output, &self.graph.value(id).ty) {
                 self.problems.push(problem);
                 continue;
@@ -266,6 +369,21 @@ impl<'a> Driver<'a> {
 }
 
 impl Driver<'_> {
+    /// An output in the type that the model declares, where it was computed in another for it.
+    fn as_declared(&mut self, id: ValueId, output: &onnx::ValueInfo) -> ValueId {
+        let declared = output.dtype.filter(|&dtype| carrier(dtype) == Some(self.graph.dtype(id)));
+        let Some(dtype) = declared else { return id };
+        let origin = self.graph.nodes.iter().rev().find(|n| n.outputs.contains(&id)).and_then(|n| n.origin);
+        let mut b = Builder::new(self.graph, self.evaluate);
+        b.set_origin(origin, &output.name);
+        let cast = b.cast(id, dtype).unwrap_or(id);
+        // The output takes its name over.
+        if self.graph.value(id).name == output.name && !self.graph.inputs.contains(&id) {
+            self.graph.value_mut(id).name.push_str("/before");
+        }
+        cast
+    }
+
     /// An output whose extents hang on data as a value of the extents that the model declares: some interfaces of the runtime can't
     /// hand out others. Where inputs have dynamic extents, declarations may be left from an example, and are not believed.
     fn with_declared_extents(&mut self, id: ValueId, declared: &onnx::ValueInfo) -> ValueId {
@@ -281,6 +399,16 @@ impl Driver<'_> {
         self.graph.value_mut(id).name.push_str("/before");
         shaped
     }
+}
+
+/// Names of all values that a `Cast` takes.
+fn operands_of_casts(graph: &onnx::Graph) -> HashSet<&str> {
+    let casts = graph.nodes.iter().filter(|n| n.op == "Cast" || n.op == "CastLike");
+    casts.filter_map(|n| n.inputs.first()).map(String::as_str).collect()
+}
+
+fn is_cast(node: &Node) -> bool {
+    matches!(node.op, Op::Cast { .. })
 }
 
 fn boundary_problem(name: &str, what: String, hint: String) -> Problem {

@@ -55,7 +55,7 @@ fn from_start(i: i64, extent: usize) -> Result<i32, Refusal> {
 }
 
 /// Run-time indices with `extent` (a scalar, or one number for each of the last axis) added to those that count from the end.
-fn non_negative(cx: &mut Cx<'_>, indices: ValueId, extent: ValueId) -> Result<ValueId, Refusal> {
+pub(super) fn non_negative(cx: &mut Cx<'_>, indices: ValueId, extent: ValueId) -> Result<ValueId, Refusal> {
     if cx.is_natural(indices) {
         return Ok(indices);
     }

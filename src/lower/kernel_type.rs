@@ -4,10 +4,15 @@ use super::{Cx, Refusal};
 use crate::graph::ValueId;
 use crate::tensor::DType;
 
+/// The type that values of `dtype` are computed in throughout, where only some kernels of interpreters take `dtype` itself. No lowering
+/// meets a value that has one.
+pub(super) fn carrier(dtype: DType) -> Option<DType> {
+    matches!(dtype, DType::F16 | DType::BF16 | DType::F64).then_some(DType::F32)
+}
+
 /// Types that hold every value of `dtype`, cheapest first.
 fn carriers(dtype: DType) -> &'static [DType] {
     match dtype {
-        DType::F16 | DType::BF16 => &[DType::F32],
         DType::Bool => &[DType::I8, DType::I32, DType::F32],
         DType::I4 => &[DType::F32],
         DType::I8 | DType::U8 | DType::I16 | DType::U16 => &[DType::I32, DType::F32],
@@ -33,7 +38,6 @@ impl Cx<'_> {
 /// The refusal of an element type that no kernel has.
 pub(super) fn no_kernel(dtype: DType) -> Refusal {
     let hint = match dtype {
-        DType::F64 => "convert the model to float32",
         DType::I64 | DType::U64 => "use int32",
         _ => "use float32 or int32",
     };

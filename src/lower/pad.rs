@@ -116,6 +116,13 @@ fn value(cx: &mut Cx<'_>, x: ValueId) -> Result<Option<ValueId>, Refusal> {
     Ok(Some(cx.b.reshape(value, &[])?))
 }
 
+/// Zeros added before and after, for every axis.
+pub(super) fn with_zeros(cx: &mut Cx<'_>, x: ValueId, pads: &[(usize, usize)]) -> Result<ValueId, Refusal> {
+    let added = pads.iter().enumerate().map(|(axis, &(before, after))| Added { axis, before, after });
+    let added: Vec<Added> = added.filter(|a| a.before + a.after > 0).collect();
+    Ok(pad_constant(cx, x, &added, None)?[0])
+}
+
 /// `PAD` or `PADV2`, on as few axes as can be: axes that are not padded are merged with their neighbours, and where five still
 /// do not do, two axes are padded at a time.
 fn pad_constant(cx: &mut Cx<'_>, x: ValueId, added: &[Added], value: Option<ValueId>) -> Results {
@@ -300,7 +307,10 @@ fn at_run_time(cx: &mut Cx<'_>, x: ValueId, mode: &str) -> Results {
         }
     };
     let source = match mode {
-        "constant" => return constant_at_run_time(cx, x, sides),
+        "constant" => {
+            let value = value(cx, x)?;
+            return by_run_time_amounts(cx, x, sides, value);
+        }
         "edge" => Source::Edge,
         "wrap" => Source::Wrap,
         "reflect" => Source::Reflect,
@@ -320,7 +330,7 @@ fn at_run_time(cx: &mut Cx<'_>, x: ValueId, mode: &str) -> Results {
 }
 
 /// `PAD` or `PADV2`; `sides` is `INT32 [2, rank]`.
-fn constant_at_run_time(cx: &mut Cx<'_>, x: ValueId, sides: ValueId) -> Results {
+pub(super) fn by_run_time_amounts(cx: &mut Cx<'_>, x: ValueId, sides: ValueId, value: Option<ValueId>) -> Results {
     let (rank, dtype) = (cx.rank(x), cx.dtype(x));
     if rank > MAX_RANK {
         let what = format!("must be constant for ranks above {MAX_RANK}");
@@ -333,7 +343,7 @@ fn constant_at_run_time(cx: &mut Cx<'_>, x: ValueId, sides: ValueId) -> Results 
     }
     let swap = Perm::new(vec![1, 0]).unwrap_or_else(|| Perm::identity(2));
     let paddings = cx.b.transpose(sides, &swap)?;
-    Ok(vec![match value(cx, x)? {
+    Ok(vec![match value {
         None => cx.b.one(Op::Pad, &[x, paddings])?,
         Some(value) => cx.b.one(Op::PadV2, &[x, paddings, value])?,
     }])

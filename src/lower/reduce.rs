@@ -1,5 +1,6 @@
 //! ONNX `Reduce*`, `CumSum`, `ArgMax`, `ArgMin` and global pools.
 
+use super::by_axis::ByAxis;
 use super::elementwise::no_kernel;
 use super::{Cx, Refusal, Results};
 use crate::graph::{Binary, Op, Precision, Reduce, Unary, ValueId};
@@ -72,14 +73,19 @@ enum Axes {
 fn axes(cx: &mut Cx<'_>, x: ValueId) -> Result<Axes, Refusal> {
     let rank = cx.rank(x);
     let noop = cx.flag_or("noop_with_empty_axes", false)?;
-    if let Some(operand) = cx.optional(1)
+    let operand = cx.optional(1).filter(|&operand| cx.shape(operand).elements() != Some(0));
+    if let Some(operand) = operand
         && cx.constant(operand).is_none()
     {
-        return Ok(Axes::These(cx.as_i32(operand)?));
+        if cx.shape(operand).elements().is_some() || noop {
+            return Ok(Axes::These(cx.as_i32(operand)?));
+        }
+        return Ok(Axes::These(listed_or_all(cx, operand, rank)?));
     }
-    let listed = match cx.ints("axes")? {
-        Some(axes) => Some(axes.to_vec()),
-        None => cx.const_ints(1, "axes")?,
+    let listed = match (cx.ints("axes")?, operand) {
+        (Some(axes), _) => Some(axes.to_vec()),
+        (None, Some(_)) => cx.const_ints(1, "axes")?,
+        (None, None) => None,
     };
     let listed = listed.filter(|axes| !axes.is_empty());
     let axes: Vec<usize> = match listed {
@@ -93,6 +99,17 @@ fn axes(cx: &mut Cx<'_>, x: ValueId) -> Result<Axes, Refusal> {
     Ok(Axes::These(cx.b.ints(&axes)?))
 }
 
+/// The axes in `operand`, of which it is only known at run time how many there are; all axes where there are none.
+fn listed_or_all(cx: &mut Cx<'_>, operand: ValueId, rank: usize) -> Result<ValueId, Refusal> {
+    let mask = ByAxis::new(cx, operand, rank)?.mask();
+    let some = cx.b.reduce(Reduce::Any, mask, &[0], false)?;
+    let none = cx.b.unary(Unary::LogicalNot, some)?;
+    let reduced = cx.b.binary(Binary::LogicalOr, mask, none)?;
+    let axes = cx.b.one(Op::Where, &[reduced])?;
+    let axes = cx.b.cast(axes, DType::I32)?;
+    Ok(cx.b.reshape(axes, &[-1])?)
+}
+
 fn emit(cx: &mut Cx<'_>, kind: Reduce, x: ValueId, axes: Axes, keep_dims: bool) -> Result<ValueId, Refusal> {
     let Axes::These(axes) = axes else { return Ok(x) };
     let dtype = cx.dtype(x);
@@ -102,7 +119,9 @@ fn emit(cx: &mut Cx<'_>, kind: Reduce, x: ValueId, axes: Axes, keep_dims: bool) 
     };
     let op = Op::Reduce { kind, keep_dims };
     if takes {
-        return Ok(cx.b.one(op, &[x, axes])?);
+        let y = cx.b.one(op, &[x, axes])?;
+        let is_empty = cx.shape(x).dims().contains(&Some(0));
+        return if is_empty { of_nothing(cx, kind, y) } else { Ok(y) };
     }
     if !matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16) {
         return Err(no_kernel(dtype));
@@ -110,6 +129,17 @@ fn emit(cx: &mut Cx<'_>, kind: Reduce, x: ValueId, axes: Axes, keep_dims: bool) 
     let wide = cx.b.cast(x, DType::I32)?;
     let y = cx.b.one(op, &[wide, axes])?;
     Ok(cx.b.cast(y, dtype)?)
+}
+
+/// The greatest or least of no floats at all, which `y` came to, is infinite: kernels give the largest finite number.
+fn of_nothing(cx: &mut Cx<'_>, kind: Reduce, y: ValueId) -> Result<ValueId, Refusal> {
+    let value = match (kind, cx.dtype(y)) {
+        (Reduce::Max, DType::F32) => f32::NEG_INFINITY,
+        (Reduce::Min, DType::F32) => f32::INFINITY,
+        _ => return Ok(y),
+    };
+    let (shape, value) = (cx.shape_of(y)?, cx.b.scalar(value));
+    Ok(cx.b.one(Op::Fill, &[shape, value])?)
 }
 
 fn square(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
@@ -240,7 +270,6 @@ pub(super) fn arg_extremum(cx: &mut Cx<'_>) -> Results {
     x = match cx.dtype(x) {
         DType::F32 | DType::I8 | DType::U8 | DType::I32 => x,
         DType::I16 | DType::U16 => cx.b.cast(x, DType::I32)?,
-        DType::F16 => cx.b.cast(x, DType::F32)?,
         DType::I64 => {
             cx.note("int64 is compared as int32: larger numbers wrap around");
             cx.as_i32(x)?

@@ -1,9 +1,10 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, batch_normalization, cast, concat, constant, conv, conv_transpose, depth_to_space,
-    elementwise, erf, expand, gather, identity, integer, logic, matmul, normalization, pad, pool, recurrent, reduce,
-    reshape, resize, shape, slice, softmax, split, transpose, trigonometry,
+    Cx, Results, activation, batch_normalization, cast, center_crop_pad, concat, constant, conv, conv_transpose,
+    cum_prod, depth_to_space, elementwise, erf, expand, gather, identity, integer, logic, matmul, nonzero,
+    normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, shape, slice, softmax, split,
+    top_k, transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -16,6 +17,11 @@ pub struct Row {
 
 const fn std(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
     Row { domain: "", op, lower }
+}
+
+/// An operator of ONNX Runtime.
+const fn microsoft(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+    Row { domain: "com.microsoft", op, lower }
 }
 
 /// An operator that [`super::patterns`] puts together.
@@ -48,18 +54,24 @@ pub const TABLE: &[Row] = &[
     std("CastLike", cast::cast_like),
     std("Ceil", elementwise::unary),
     std("Celu", activation::celu),
+    std("CenterCropPad", center_crop_pad::center_crop_pad),
     std("Clip", activation::clip),
+    std("Compress", nonzero::compress),
     std("Concat", concat::concat),
     std("Constant", constant::constant),
     std("ConstantOfShape", constant::constant_of_shape),
     std("Conv", conv::conv),
+    std("ConvInteger", quantized::conv_integer),
     std("ConvTranspose", conv_transpose::conv_transpose),
     std("Cos", elementwise::unary),
     std("Cosh", trigonometry::function),
+    std("CumProd", cum_prod::cum_prod),
     std("CumSum", reduce::cum_sum),
     std("DepthToSpace", depth_to_space::depth_to_space),
+    std("DequantizeLinear", quantized::dequantize_linear),
     std("Div", elementwise::binary),
     std("Dropout", identity::dropout),
+    std("DynamicQuantizeLinear", quantized::dynamic_quantize_linear),
     std("Elu", activation::elu),
     std("Equal", logic::equal),
     std("Erf", erf::erf),
@@ -97,6 +109,7 @@ pub const TABLE: &[Row] = &[
     std("LogSoftmax", softmax::log_softmax),
     std("LpNormalization", normalization::lp_normalization),
     std("MatMul", matmul::mat_mul),
+    std("MatMulInteger", quantized::mat_mul_integer),
     std("Max", elementwise::variadic),
     std("MaxPool", pool::max_pool),
     std("Mean", elementwise::variadic),
@@ -106,11 +119,16 @@ pub const TABLE: &[Row] = &[
     std("Mod", integer::modulo),
     std("Mul", elementwise::binary),
     std("Neg", elementwise::unary),
+    std("NonZero", nonzero::non_zero),
     std("Not", logic::not),
+    std("OneHot", one_hot::one_hot),
     std("Or", logic::or),
     std("PRelu", activation::p_relu),
     std("Pad", pad::pad),
     std("Pow", elementwise::pow),
+    std("QLinearConv", quantized::q_linear_conv),
+    std("QLinearMatMul", quantized::q_linear_mat_mul),
+    std("QuantizeLinear", quantized::quantize_linear),
     std("RMSNormalization", normalization::rms_normalization),
     std("RNN", recurrent::rnn),
     std("Range", constant::range),
@@ -153,11 +171,28 @@ pub const TABLE: &[Row] = &[
     std("Tanh", elementwise::unary),
     std("ThresholdedRelu", activation::thresholded_relu),
     std("Tile", expand::tile),
+    std("TopK", top_k::top_k),
     std("Transpose", transpose::transpose),
+    std("Trilu", trilu::trilu),
     std("Unsqueeze", reshape::unsqueeze),
     std("Upsample", resize::upsample),
     std("Where", logic::where_),
     std("Xor", logic::xor),
+    microsoft("DequantizeLinear", quantized::dequantize_linear),
+    microsoft("DynamicQuantizeMatMul", quantized::dynamic_quantize_mat_mul),
+    microsoft("MatMulIntegerToFloat", quantized::mat_mul_integer_to_float),
+    microsoft("QGemm", quantized::q_gemm),
+    microsoft("QLinearAdd", quantized::q_linear_binary),
+    microsoft("QLinearAveragePool", quantized::q_linear_average_pool),
+    microsoft("QLinearConcat", quantized::q_linear_concat),
+    microsoft("QLinearGlobalAveragePool", quantized::q_linear_global_average_pool),
+    microsoft("QLinearLeakyRelu", quantized::q_linear_unary),
+    microsoft("QLinearMul", quantized::q_linear_binary),
+    microsoft("QLinearReduceMean", quantized::q_linear_reduce_mean),
+    microsoft("QLinearSigmoid", quantized::q_linear_unary),
+    microsoft("QLinearSoftmax", quantized::q_linear_unary),
+    microsoft("QLinearWhere", quantized::q_linear_where),
+    microsoft("QuantizeLinear", quantized::quantize_linear),
     own("Gelu", activation::gelu),
     own("Normalization", normalization::recognized),
 ];

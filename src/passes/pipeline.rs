@@ -87,8 +87,8 @@ pub const AFTER_LAYOUT: &[Pass] = &[
 /// One pass opens the way for another, seldom more than twice; the bound is for safety alone.
 const MAX_ROUNDS: usize = 8;
 
-/// Runs `passes` in their order, again and again until none finds anything. Returns how often each rewrote, in the order of
-/// `passes`. Debug builds hold every pass to leaving a valid graph valid.
+/// Runs `passes` in their order, again and again until none finds anything; first in the graphs that operators run, each on its
+/// own. Returns how often each rewrote, in the order of `passes`. Debug builds hold every pass to leaving a valid graph valid.
 ///
 /// # Errors
 /// Where a rewrite emits what does not fit its operands, which is a mistake in the rewrite.
@@ -99,6 +99,11 @@ pub fn run(
 ) -> Result<Vec<(&'static str, usize)>, InferError> {
     let mut counts: Vec<(&str, usize)> = passes.iter().map(|pass| (pass.name, 0)).collect();
     let valid_before = cfg!(debug_assertions) && violations(graph).is_empty();
+    for region in graph.nodes.iter_mut().flat_map(|node| node.op.regions_mut()) {
+        let inside = run(region, evaluate, passes)?;
+        counts.iter_mut().zip(inside).for_each(|((_, count), (_, inside))| *count += inside);
+    }
+    debug_assert!(!valid_before || violations(graph).is_empty(), "the graphs inside: {:?}", violations(graph));
     for _ in 0..MAX_ROUNDS {
         let mut found = 0;
         for (pass, (_, count)) in passes.iter().zip(&mut counts) {

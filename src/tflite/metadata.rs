@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{codes, runtimes};
-use crate::graph::Model;
+use crate::graph::{Graph, Model};
 
 /// A release of the runtime, written `2.16.0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +45,11 @@ pub(super) fn is_computed(name: &str) -> bool {
 /// Entries that speak of operators by their numbers.
 const POSITIONAL: [&str; 2] = ["model_control_dependencies", "debug_metadata"];
 
+/// True where metadata speak of graphs and operators by their numbers.
+pub(super) fn is_positional(model: &Model) -> bool {
+    model.metadata.iter().any(|(name, _)| POSITIONAL.contains(&name.as_str()))
+}
+
 /// Forgets the metadata that are wrong once operators have come, gone or moved: for whoever changes a graph that was read from a
 /// file.
 pub fn drop_positional_metadata(model: &mut Model) {
@@ -54,7 +59,8 @@ pub fn drop_positional_metadata(model: &mut Model) {
 /// The oldest release that has all operators of `model` in the versions they are written with. Custom operators and
 /// builtins no release is known to run don't count.
 pub fn min_runtime(model: &Model) -> Option<Runtime> {
-    let nodes = model.graphs.iter().flat_map(|graph| graph.nodes.iter().map(move |node| (graph, node)));
+    let nodes = model.graphs.iter().flat_map(Graph::with_regions);
+    let nodes = nodes.flat_map(|graph| graph.nodes.iter().map(move |node| (graph, node)));
     nodes.filter_map(|(graph, node)| runtimes::first(codes::builtin(&node.op), super::versions::of(graph, node))).max()
 }
 

@@ -6,7 +6,8 @@
 //!
 //! [`write`] and [`read`] are inverse: `read(write(m)) == normalized(m)`, where [`normalized`] leaves out what a file can't
 //! hold (origins, unused values). Operators that the graph doesn't model come back as [`Op::Opaque`](crate::graph::Op::Opaque)
-//! and are written again as they were.
+//! and are written again as they were. A graph that one `IF` or `WHILE` alone runs lies inside that node; in the file it is a
+//! subgraph like any other.
 
 mod attachment;
 mod buffers;
@@ -17,6 +18,7 @@ mod metadata;
 mod normalize;
 mod read;
 mod read_options;
+mod regions;
 mod runtimes;
 mod save;
 mod sparse;

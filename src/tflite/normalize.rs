@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use indexmap::IndexSet;
 
 use super::WriteError;
-use super::metadata;
+use super::{metadata, regions};
 use crate::graph::{Graph, Model, Node, Op, Port, Precision, Quant, Signature, Value, ValueId};
 
 /// The model without what a file can't hold: values that nothing uses (the rest move up), origins and precisions, names that are
-/// taken already (all but the first get a number), metadata that [`write`](super::write) computes.
+/// taken already (all but the first get a number), metadata that [`write`](super::write) computes. Graphs that one `IF` or `WHILE`
+/// alone runs lie inside it.
 ///
 /// # Errors
 /// Where an id leads nowhere, or nodes are not in the order of execution: interpreters take both on trust.
@@ -20,13 +21,10 @@ pub fn normalized(model: &Model) -> Result<Model, WriteError> {
     let mut graphs = Vec::with_capacity(model.graphs.len());
     let mut places = Vec::with_capacity(model.graphs.len());
     for (index, graph) in model.graphs.iter().enumerate() {
-        let ports =
-            model.signatures.iter().filter(|s| s.graph == index).flat_map(|s| s.inputs.iter().chain(&s.outputs));
-        let check = Check { graph, index };
-        check.ids(ports.clone().map(|port| port.value))?;
-        check.order()?;
-        let place = places_of(graph, ports.map(|port| port.value));
-        graphs.push(normalized_graph(graph, &place));
+        let of_graph = model.signatures.iter().filter(|s| s.graph == index);
+        let ports: Vec<ValueId> = of_graph.flat_map(|s| s.inputs.iter().chain(&s.outputs)).map(|p| p.value).collect();
+        let (graph, place) = normalized_graph(graph, &format!("graph {index}"), &ports)?;
+        graphs.push(graph);
         places.push(place);
     }
     let signatures = model.signatures.iter().map(|signature| {
@@ -45,13 +43,15 @@ pub fn normalized(model: &Model) -> Result<Model, WriteError> {
             outputs: moved(&signature.outputs),
         })
     });
-    Ok(Model {
+    let mut model = Model {
         signatures: signatures.collect::<Result<_, WriteError>>()?,
         graphs,
         description: model.description.clone(),
         attachments: model.attachments.clone(),
         metadata: model.metadata.iter().filter(|(name, _)| !metadata::is_computed(name)).cloned().collect(),
-    })
+    };
+    regions::nest(&mut model);
+    Ok(model)
 }
 
 /// Where the used values of a graph move to.
@@ -61,6 +61,10 @@ impl Places {
     /// Of a value that is used.
     fn of(&self, id: ValueId) -> ValueId {
         self.0[id.0 as usize].unwrap_or(id)
+    }
+
+    fn of_all(&self, ids: &[ValueId]) -> Vec<ValueId> {
+        ids.iter().map(|&id| self.of(id)).collect()
     }
 }
 
@@ -85,10 +89,10 @@ fn parameters(value: &Value) -> impl Iterator<Item = ValueId> {
     scales.into_iter().chain(zero_points)
 }
 
-fn places_of(graph: &Graph, ports: impl Iterator<Item = ValueId>) -> Places {
+fn places_of(graph: &Graph, ports: &[ValueId]) -> Places {
     let mut used = vec![false; graph.values.len()];
     let mentioned = graph.nodes.iter().flat_map(mentioned).chain(graph.inputs.iter().chain(&graph.outputs).copied());
-    mentioned.chain(ports).for_each(|id| used[id.0 as usize] = true);
+    mentioned.chain(ports.iter().copied()).for_each(|id| used[id.0 as usize] = true);
     let mut stack: Vec<usize> = (0..used.len()).filter(|&i| used[i]).collect();
     while let Some(i) = stack.pop() {
         for id in parameters(&graph.values[i]) {
@@ -106,34 +110,37 @@ fn places_of(graph: &Graph, ports: impl Iterator<Item = ValueId>) -> Places {
     Places(used.into_iter().map(place).collect())
 }
 
-fn normalized_graph(graph: &Graph, places: &Places) -> Graph {
-    let moved = |ids: &[ValueId]| ids.iter().map(|&id| places.of(id)).collect::<Vec<_>>();
-    let node = |node: &Node| Node {
-        op: match &node.op {
-            Op::Opaque(opaque) => {
-                let mut opaque = opaque.clone();
-                opaque.intermediates = opaque.intermediates.as_deref().map(moved);
-                Op::Opaque(opaque)
-            }
-            op => op.clone(),
-        },
+/// The graph, and where its values went. `ports` are values that signatures name.
+fn normalized_graph(graph: &Graph, place: &str, ports: &[ValueId]) -> Result<(Graph, Places), WriteError> {
+    let check = Check { graph, place };
+    check.ids(ports)?;
+    check.order()?;
+    let places = places_of(graph, ports);
+    let nodes = graph.nodes.iter().map(|node| normalized_node(node, place, &places));
+    let nodes = nodes.collect::<Result<_, WriteError>>()?;
+    let used = graph.values.iter().zip(&places.0).filter(|(_, place)| place.is_some());
+    let mut values: Vec<Value> = used.map(|(value, _)| normalized_value(value, &places)).collect();
+    let (inputs, outputs) = (places.of_all(&graph.inputs), places.of_all(&graph.outputs));
+    make_names_unique(&mut values, inputs.iter().chain(&outputs));
+    let name = graph.name.clone();
+    Ok((Graph { name, values, nodes, inputs, outputs, origins: IndexSet::new() }, places))
+}
+
+fn normalized_node(node: &Node, place: &str, places: &Places) -> Result<Node, WriteError> {
+    let mut op = node.op.clone();
+    if let Op::Opaque(opaque) = &mut op {
+        opaque.intermediates = opaque.intermediates.as_deref().map(|ids| places.of_all(ids));
+    }
+    for region in op.regions_mut() {
+        (*region, _) = normalized_graph(region, &format!("{place}, graph of {}", node.op.name()), &[])?;
+    }
+    Ok(Node {
+        op,
         inputs: node.inputs.iter().map(|id| id.map(|id| places.of(id))).collect(),
-        outputs: moved(&node.outputs),
+        outputs: places.of_all(&node.outputs),
         origin: None,
         precision: Precision::Any,
-    };
-    let used = graph.values.iter().zip(&places.0).filter(|(_, place)| place.is_some());
-    let mut values: Vec<Value> = used.map(|(value, _)| normalized_value(value, places)).collect();
-    let (inputs, outputs) = (moved(&graph.inputs), moved(&graph.outputs));
-    make_names_unique(&mut values, inputs.iter().chain(&outputs));
-    Graph {
-        name: graph.name.clone(),
-        values,
-        nodes: graph.nodes.iter().map(node).collect(),
-        inputs,
-        outputs,
-        origins: IndexSet::new(),
-    }
+    })
 }
 
 fn normalized_value(value: &Value, places: &Places) -> Value {
@@ -177,25 +184,22 @@ fn make_names_unique<'a>(values: &mut [Value], ports: impl Iterator<Item = &'a V
 /// What interpreters take on trust, and every file must keep.
 struct Check<'a> {
     graph: &'a Graph,
-    index: usize,
+    place: &'a str,
 }
 
 impl Check<'_> {
     fn fail<T>(&self, place: &str, what: impl Into<String>) -> Result<T, WriteError> {
-        Err(WriteError::Invalid {
-            place: format!("graph {} {:?}, {place}", self.index, self.graph.name),
-            what: what.into(),
-        })
+        Err(WriteError::Invalid { place: format!("{} {:?}, {place}", self.place, self.graph.name), what: what.into() })
     }
 
-    fn ids(&self, ports: impl Iterator<Item = ValueId>) -> Result<(), WriteError> {
+    fn ids(&self, ports: &[ValueId]) -> Result<(), WriteError> {
         let graph = self.graph;
         if i32::try_from(graph.values.len()).is_err() {
             return self.fail("values", "are more than a file can number");
         }
         let nodes = graph.nodes.iter().flat_map(mentioned);
         let listed = graph.inputs.iter().chain(&graph.outputs).copied();
-        let mut ids = nodes.chain(graph.values.iter().flat_map(parameters)).chain(listed).chain(ports);
+        let mut ids = nodes.chain(graph.values.iter().flat_map(parameters)).chain(listed).chain(ports.iter().copied());
         match ids.find(|id| id.0 as usize >= graph.values.len()) {
             Some(id) => self.fail(&format!("value {}", id.0), "does not exist"),
             None => Ok(()),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use indexmap::IndexSet;
 
 use super::read_options::{self, Call};
-use super::{attachment, codes, metadata, sparse};
+use super::{attachment, codes, metadata, regions, sparse};
 use crate::graph::{
     Dim, Graph, Model, Node, Op, Opaque, Port, Precision, Quant, Shape, Signature, Type, Value, ValueId,
 };
@@ -53,13 +53,15 @@ pub fn read(bytes: Bytes) -> Result<Model, ReadError> {
         .map(|(index, subgraph)| shared.graph(index, subgraph))
         .collect::<Result<_, _>>()?;
     let signatures = file.signature_defs.unwrap_or_default();
-    Ok(Model {
+    let mut model = Model {
         signatures: signatures.into_iter().map(|s| signature(s, &graphs)).collect::<Result<_, _>>()?,
         graphs,
         description: file.description.unwrap_or_default(),
         metadata: shared.metadata(file.metadata.unwrap_or_default())?,
         attachments: attachment::find(&bytes).unwrap_or_default(),
-    })
+    };
+    regions::nest(&mut model);
+    Ok(model)
 }
 
 fn broken<T>(place: impl Into<String>, what: impl Into<String>) -> Result<T, ReadError> {

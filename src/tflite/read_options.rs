@@ -511,7 +511,7 @@ fn arity(op: &Op) -> (usize, usize, usize) {
         Op::TopK => (2, 2, 2),
         Op::ArgMax { .. } | Op::ArgMin { .. } | Op::Cumsum { .. } | Op::Reduce { .. } => (2, 2, 1),
         Op::Quantize { .. } | Op::Dequantize => (1, 1, 1),
-        // Nothing is decoded to one.
-        Op::Opaque(_) => (0, usize::MAX, 0),
+        // Nothing is decoded to one: `regions` nests the graphs when all are read.
+        Op::If { .. } | Op::While { .. } | Op::Opaque(_) => (0, usize::MAX, 0),
     }
 }

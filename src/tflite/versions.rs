@@ -135,6 +135,7 @@ pub fn of(graph: &Graph, node: &Node) -> i32 {
             Some(I8) if at.per_axis(0) => 5,
             _ => by_type(x, &[(F8E4M3FN, 9), (F8E5M2, 9), (U4, 8), (I2, 7), (I4, 6), (I16, 3), (F16, 3), (I8, 2)]),
         },
+        Op::If { .. } | Op::While { .. } => 1,
         Op::Opaque(opaque) => opaque.version,
     }
 }

@@ -8,6 +8,7 @@ use indexmap::IndexSet;
 
 use super::buffers::{Buffers, padded_end};
 use super::metadata::{self, Runtime};
+use super::regions::{self, Listed};
 use super::{attachment, codes, normalized, versions, write_options};
 use crate::graph::{Graph, Model, Node, Op, Port, Quant, Signature, Value, ValueId};
 use crate::schema::{self, BuiltinOperator, Table};
@@ -101,9 +102,9 @@ pub fn write(model: &Model, options: &WriteOptions) -> Result<Written, WriteErro
     let model = normalized(model)?;
     let mut parts = Parts { buffers: Buffers::new(), codes: IndexSet::new() };
     let mut subgraphs = Vec::with_capacity(model.graphs.len());
-    for (index, graph) in model.graphs.iter().enumerate() {
+    for (index, Listed { graph, regions }) in regions::listed(&model).into_iter().enumerate() {
         let place = format!("graph {index} {:?}", graph.name);
-        subgraphs.push(Subgraph { graph, place, parts: &mut parts }.pack()?);
+        subgraphs.push(Subgraph { graph, regions, place, parts: &mut parts }.pack()?);
     }
     let outside = parts.buffers.constant_bytes() > options.inline_limit.min(LARGEST_INLINE);
     let min_runtime = metadata::min_runtime(&model);
@@ -163,6 +164,8 @@ impl Code {
 
 struct Subgraph<'a> {
     graph: &'a Graph,
+    /// For each node, where the first of the graphs that it runs lies; the others follow.
+    regions: Vec<usize>,
     place: String,
     parts: &'a mut Parts,
 }
@@ -224,7 +227,7 @@ impl Subgraph<'_> {
     }
 
     fn operator(&mut self, index: usize, node: &Node) -> Result<schema::Operator, WriteError> {
-        let (builtin_options, builtin_options_2) = write_options::encode(self.graph, node)
+        let (builtin_options, builtin_options_2) = write_options::encode(self.graph, node, self.regions[index])
             .map_err(|_| self.invalid(format!("node {index} {}", node.op.name()), "has an option past 32 bits"))?;
         let opaque = match &node.op {
             Op::Opaque(opaque) => Some(opaque),

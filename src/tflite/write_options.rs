@@ -13,9 +13,18 @@ pub(super) struct PastI32;
 
 type Encoded<T> = Result<T, PastI32>;
 
-/// Both option unions of `node`.
-pub(super) fn encode(graph: &Graph, node: &Node) -> Encoded<(O, BuiltinOptions2)> {
+/// Both option unions of `node`; the graphs that it runs lie in the file from number `region` on.
+pub(super) fn encode(graph: &Graph, node: &Node, region: usize) -> Encoded<(O, BuiltinOptions2)> {
+    let [first, second] = [int(region)?, int(region.saturating_add(1))?];
     match &node.op {
+        Op::If { .. } => {
+            let options = schema::IfOptions { then_subgraph_index: first, else_subgraph_index: second };
+            Ok((options.into(), BuiltinOptions2::None))
+        }
+        Op::While { .. } => {
+            let options = schema::WhileOptions { cond_subgraph_index: first, body_subgraph_index: second };
+            Ok((options.into(), BuiltinOptions2::None))
+        }
         Op::Opaque(opaque) => Ok((opaque.options.clone(), opaque.options_2.clone())),
         op => Ok((options(op, &Operands { graph, node })?, BuiltinOptions2::None)),
     }
@@ -112,6 +121,8 @@ fn options(op: &Op, at: &Operands<'_>) -> Encoded<O> {
         },
         Op::Quantize { .. } => schema::QuantizeOptions {}.into(),
         Op::Dequantize => schema::DequantizeOptions {}.into(),
+        // `encode` knows where their graphs lie.
+        Op::If { .. } | Op::While { .. } => O::None,
         Op::Opaque(opaque) => opaque.options.clone(),
     })
 }

@@ -9,4 +9,5 @@ mod inspection;
 mod layout;
 mod litert;
 mod ops;
+mod regions;
 mod round_trip;

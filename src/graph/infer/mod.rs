@@ -1,6 +1,7 @@
 //! Result types of operators, from the types (and, for shapes and axes, the data) of their operands.
 
 mod movement;
+mod regions;
 mod spatial;
 
 use super::{Binary, Dim, Graph, Op, Reduce, Shape, Type, Unary, ValueId};
@@ -221,6 +222,8 @@ fn result_types(op: &Op, args: &Args<'_>) -> Inferred {
         Op::Range => movement::range(args),
         Op::OneHot { axis } => movement::one_hot(args, *axis),
         Op::Where => one(DType::I64, Shape(vec![None, Some(args.shape(0)?.rank())])),
+        Op::If { then, otherwise } => regions::if_(args, then, otherwise),
+        Op::While { cond, body } => regions::while_(args, cond, body),
         Op::Opaque(_) => Err(InferError::new(format!("result types of {} are not known", args.op))),
     }
 }

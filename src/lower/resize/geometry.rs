@@ -64,6 +64,16 @@ pub(super) struct Row {
     pub outside: bool,
 }
 
+impl Axis {
+    /// Elements of the result before they are rounded down to a whole number, as the operator's definition takes them for `align_corners`:
+    /// a scale need not give a whole one.
+    fn asked_length(&self) -> f32 {
+        let (exact, output) = (self.scale * self.input as f32, self.output as f32);
+        // A scale that was computed from sizes misses a whole number by rounding alone.
+        if (exact - output).abs() <= 1e-5 * output { output } else { exact }
+    }
+}
+
 impl Coordinates {
     pub fn parse(name: &str) -> Result<Coordinates, Refusal> {
         Ok(match name {
@@ -91,7 +101,7 @@ impl Coordinates {
             }
             Coordinates::PytorchHalfPixel if axis.output > 1 => (i + 0.5) / scale - 0.5,
             Coordinates::PytorchHalfPixel => 0.0,
-            Coordinates::AlignCorners if axis.output > 1 => i * (input - 1.0) / (output - 1.0),
+            Coordinates::AlignCorners if axis.output > 1 => i * (input - 1.0) / (axis.asked_length() - 1.0),
             Coordinates::AlignCorners => 0.0,
             Coordinates::Asymmetric => i / scale,
             Coordinates::TfHalfPixelForNn => (i + 0.5) / scale,

@@ -117,6 +117,8 @@ struct Quantities {
     /// Extents as `FLOAT32`.
     before: ValueId,
     after: ValueId,
+    /// What `after` was before the fraction was cut off, where it comes from a scale.
+    asked: ValueId,
     /// Extent of the result as `INT32`.
     output: ValueId,
     scale: ValueId,
@@ -126,37 +128,37 @@ impl Quantities {
     fn of(cx: &mut Cx<'_>, x: ValueId, request: &Request, entry: usize) -> Result<Quantities, Refusal> {
         let extent = cx.extent_of(x, request.axes[entry])?;
         let before = cx.b.cast(extent, DType::F32)?;
-        let (output, scale) = match &request.target {
+        let (output, asked, scale) = match &request.target {
             Target::Scales(scales) => {
                 let scale = cx.b.scalar(scales[entry]);
-                (scaled(cx, before, scale)?, scale)
+                scaled(cx, before, scale)?
             }
             Target::OperandOfScales(operand) => {
                 let scale = element(cx, *operand, entry)?;
-                (scaled(cx, before, scale)?, scale)
+                scaled(cx, before, scale)?
             }
             Target::Sizes(..) if request.policy != Policy::Stretch => {
                 let scale = common_scale(cx, x, request)?;
                 let exact = cx.b.mul(before, scale)?;
                 let half = cx.b.scalar(0.5f32);
                 let rounded = cx.b.add(exact, half)?;
-                (cx.b.cast(rounded, DType::I32)?, scale)
+                (cx.b.cast(rounded, DType::I32)?, exact, scale)
             }
             Target::Sizes(operand, sizes) => {
                 let size = size_of(cx, *operand, sizes, entry)?;
                 let float = cx.b.cast(size, DType::F32)?;
-                (size, cx.b.div(float, before)?)
+                (size, float, cx.b.div(float, before)?)
             }
         };
         let after = cx.b.cast(output, DType::F32)?;
-        Ok(Quantities { before, after, output, scale })
+        Ok(Quantities { before, after, asked, output, scale })
     }
 }
 
-/// Extent of a result by its scale: the fraction is cut off.
-fn scaled(cx: &mut Cx<'_>, before: ValueId, scale: ValueId) -> Result<ValueId, Refusal> {
+/// Extent of a result by its scale, for which the fraction is cut off; the same with its fraction; the scale.
+fn scaled(cx: &mut Cx<'_>, before: ValueId, scale: ValueId) -> Result<(ValueId, ValueId, ValueId), Refusal> {
     let exact = cx.b.mul(before, scale)?;
-    Ok(cx.b.cast(exact, DType::I32)?)
+    Ok((cx.b.cast(exact, DType::I32)?, exact, scale))
 }
 
 /// One element of a vector, as a scalar.
@@ -281,7 +283,7 @@ fn source(cx: &mut Cx<'_>, request: &Request, entry: usize, given: &Quantities) 
         }
         Coordinates::Asymmetric => Ok(cx.b.div(i, scale)?),
         Coordinates::AlignCorners => {
-            let (last_before, last_after) = (less(cx, before, 1.0)?, less(cx, after, 1.0)?);
+            let (last_before, last_after) = (less(cx, before, 1.0)?, less(cx, given.asked, 1.0)?);
             let product = cx.b.mul(i, last_before)?;
             let (zero, more) = (cx.b.scalar(0f32), cx.b.div(product, last_after)?);
             single(cx, zero, more)

@@ -174,6 +174,7 @@ fn row(graph: &Graph, node: &Node) -> Result<Rule, &'static str> {
         Op::ArgMax { .. } | Op::ArgMin { .. } => build.free(Moves, &[0]),
         Op::Reduce { kind, .. } => return reduce(&build, *kind),
         Op::Quantize { .. } | Op::Dequantize => return Err("it is a border between float and integers itself"),
+        Op::If { .. } | Op::While { .. } => return Err("the graphs that it runs stay float"),
         Op::Opaque(_) => return Err("the operator is carried over without being understood"),
     })
 }

@@ -131,6 +131,8 @@ pub(in crate::quant) fn sees(op: &Op, i: usize) -> Sees {
         | Op::Reduce { kind: Reduce::Sum | Reduce::Mean | Reduce::Prod | Reduce::Any | Reduce::All, .. }
         | Op::Quantize { .. }
         | Op::Dequantize
+        | Op::If { .. }
+        | Op::While { .. }
         | Op::Opaque(_) => Sees::Everything,
     }
 }
