@@ -223,6 +223,7 @@ impl Converter {
             layout::optimize(&mut graph).map_err(Error::infer("layout"))?;
         }
         run_passes(&mut graph, passes::AFTER_LAYOUT, report)?;
+        report.add_passes(passes::run(&mut graph, evaluate, passes::ALWAYS).map_err(Error::infer("passes"))?);
         Ok(graph)
     }
 
