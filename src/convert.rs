@@ -169,6 +169,7 @@ impl Converter {
             Quantize::Weights => self.quantize_weights(&mut graph, quant::Scheme::Only, &mut report)?,
             Quantize::Int8 => self.quantize_int8(&mut graph, &mut report)?,
         }
+        report.add_passes(passes::run(&mut graph, &Evaluator, passes::ALWAYS).map_err(Error::infer("passes"))?);
         self.progress.stage("write");
         let mut model = Model::single(graph);
         model.description = format!("litesmith {}", env!("CARGO_PKG_VERSION"));
@@ -233,7 +234,6 @@ impl Converter {
             layout::optimize(&mut graph).map_err(Error::infer("layout"))?;
         }
         run_passes(&mut graph, passes::AFTER_LAYOUT, report)?;
-        report.add_passes(passes::run(&mut graph, evaluate, passes::ALWAYS).map_err(Error::infer("passes"))?);
         Ok(graph)
     }
 

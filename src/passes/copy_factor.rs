@@ -1,23 +1,33 @@
 //! `copy_factor`: a transposed value that `BATCH_MATMUL` multiplies by itself is one operand as it is and the other as a copy.
 //!
-//! Matches: `BATCH_MATMUL` with one value twice, made by `TRANSPOSE`. XNNPACK (LiteRT 2.3.0) takes a transpose that nothing else reads
-//! into the product, for one operand alone, and computes with the wrong rows of the other. A second reader, `RESHAPE`, keeps it from
-//! that. Equal.
+//! Matches: `BATCH_MATMUL` with one value twice, made by `TRANSPOSE`; quantized or not. XNNPACK (LiteRT 2.3.0) takes a transpose that
+//! nothing else reads into the product, for one operand alone, and computes with the wrong rows of the other. A `RESHAPE` that reads it
+//! keeps it from that, another `TRANSPOSE` does not. Equal.
 
-use super::pattern::{Replaced, sweep};
-use crate::graph::{Evaluate, Graph, InferError, Node, Op, RewriteCx};
+use super::pattern::{copy, reshape_dims};
+use crate::graph::{Evaluate, Graph, InferError, Op};
 
-pub(super) fn run(graph: &mut Graph, evaluate: &dyn Evaluate) -> Result<usize, InferError> {
-    sweep(graph, evaluate, replace)
-}
-
-fn replace(cx: &mut RewriteCx<'_>, node: &Node) -> Replaced {
-    let (Op::BatchMatMul { .. }, Some(a), Some(b)) = (&node.op, node.input(0), node.input(1)) else { return Ok(None) };
-    if a != b || cx.producer(a).is_none_or(|node| node.op != Op::Transpose) {
-        return Ok(None);
+pub(super) fn run(graph: &mut Graph, _: &dyn Evaluate) -> Result<usize, InferError> {
+    let producers = graph.producers();
+    let nodes = std::mem::take(&mut graph.nodes);
+    let is_transposed: Vec<bool> =
+        producers.iter().map(|index| index.is_some_and(|i| nodes[i].op == Op::Transpose)).collect();
+    let mut copied = 0;
+    for mut node in nodes {
+        if let (Op::BatchMatMul { .. }, Some(a), Some(b)) = (&node.op, node.input(0), node.input(1))
+            && a == b
+            && is_transposed[a.0 as usize]
+            && let Some(dims) = reshape_dims(graph.shape(b))
+        {
+            let dims = dims.into_iter().map(|n| n as i32).collect();
+            let copy = copy(graph, b, &node, Op::Reshape, dims);
+            node.inputs[1] = Some(copy.outputs[0]);
+            graph.nodes.push(copy);
+            copied += 1;
+        }
+        graph.nodes.push(node);
     }
-    let copy = cx.b.identity(b)?;
-    Ok(Some(vec![cx.b.one(node.op.clone(), &[a, copy])?]))
+    Ok(copied)
 }
 
 #[cfg(test)]

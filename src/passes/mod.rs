@@ -8,6 +8,7 @@
 mod affine;
 mod clamp;
 mod copy_factor;
+mod copy_overwritten;
 mod fold_input_scale_into_conv;
 mod fold_scale_into_conv;
 mod fuse_activation;

@@ -3,11 +3,12 @@
 use crate::graph::{Evaluate, Graph, InferError, Model, Violation, verify};
 
 use super::{
-    copy_factor, fold_input_scale_into_conv, fold_scale_into_conv, fuse_activation, fuse_clip, fuse_gelu,
-    fuse_hard_swish, fuse_pad, fuse_rsqrt, fuse_squared_difference, fuse_transpose, merge_casts, merge_constants,
-    merge_duplicates, merge_factors, merge_pads, merge_reshapes, merge_scales, merge_transposes, remove_broadcast,
-    remove_dead, remove_flatten, remove_identity, replace_division, replace_gather, replace_matmul, replace_pad_value,
-    replace_power, replace_split_v, replace_squeeze, replace_strided_slice, replace_transpose, sink_reshape,
+    copy_factor, copy_overwritten, fold_input_scale_into_conv, fold_scale_into_conv, fuse_activation, fuse_clip,
+    fuse_gelu, fuse_hard_swish, fuse_pad, fuse_rsqrt, fuse_squared_difference, fuse_transpose, merge_casts,
+    merge_constants, merge_duplicates, merge_factors, merge_pads, merge_reshapes, merge_scales, merge_transposes,
+    remove_broadcast, remove_dead, remove_flatten, remove_identity, replace_division, replace_gather, replace_matmul,
+    replace_pad_value, replace_power, replace_split_v, replace_squeeze, replace_strided_slice, replace_transpose,
+    sink_reshape,
 };
 
 /// A rewrite of a whole graph.
@@ -84,8 +85,8 @@ pub const AFTER_LAYOUT: &[Pass] = &[
     pass("remove_dead", remove_dead::run),
 ];
 
-/// What keeps a runtime from a mistake: done last, and done even where no rewrites are wanted.
-pub const ALWAYS: &[Pass] = &[pass("copy_factor", copy_factor::run)];
+/// What keeps a runtime from a mistake: done last of all, and done even where no rewrites are wanted.
+pub const ALWAYS: &[Pass] = &[pass("copy_factor", copy_factor::run), pass("copy_overwritten", copy_overwritten::run)];
 
 /// One pass opens the way for another, seldom more than twice; the bound is for safety alone.
 const MAX_ROUNDS: usize = 8;

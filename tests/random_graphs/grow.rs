@@ -639,6 +639,7 @@ fn variance(net: &mut Net, x: &Value, choices: &mut Choices) -> Option<()> {
 }
 
 fn p_relu(net: &mut Net, x: &Value, choices: &mut Choices) -> Option<()> {
+    (!x.dims.is_empty()).then_some(())?;
     let slope = match (choices.below(3), x.dims.as_slice()) {
         (0, [_, channels, spatial @ ..]) => {
             let mut dims = vec![*channels];
@@ -648,7 +649,7 @@ fn p_relu(net: &mut Net, x: &Value, choices: &mut Choices) -> Option<()> {
         (1, [.., last]) => net.positive(&[*last]),
         _ => net.positive(&[1]),
     };
-    one(net, "PRelu", x, &[&slope], vec![], x.dims.clone()).filter(|_| !x.dims.is_empty())
+    one(net, "PRelu", x, &[&slope], vec![], x.dims.clone())
 }
 
 fn depth_to_space(net: &mut Net, x: &Value, choices: &mut Choices) -> Option<()> {
