@@ -329,8 +329,8 @@ impl Session {
         }
         let detail = self.messages();
         // What the interpreter trips over when it is to put such an output into a buffer made beforehand.
-        let told = ["allocation_type == kTfLiteArenaRw", "Custom allocation is too small"];
-        if detail.as_ref().is_some_and(|text| told.iter().any(|t| text.contains(t))) {
+        let trips = ["allocation_type == kTfLiteArenaRw", "Custom allocation is too small"];
+        if detail.as_ref().is_some_and(|text| trips.iter().any(|trip| text.contains(trip))) {
             return Err(depends_on_data("an output"));
         }
         Err(RuntimeError::Status { call, code: status, detail })
