@@ -62,7 +62,8 @@ const MOST_AXES: usize = 5;
 /// Adds operator number `operator`, to the latest value more often than to another.
 pub fn grow(net: &mut Net, operator: usize, operand: usize, rest: u64) {
     let count = net.values.len();
-    let x = if operand % 3 == 0 { net.values[count - 1].clone() } else { net.values[operand / 3 % count].clone() };
+    let x =
+        if operand.is_multiple_of(3) { net.values[count - 1].clone() } else { net.values[operand / 3 % count].clone() };
     OPERATORS[operator](net, &x, &mut Choices(rest));
 }
 
@@ -230,7 +231,7 @@ fn reshaped(x: &Value, choices: &mut Choices) -> Vec<usize> {
                 dims[at] *= next;
             }
             1 if dims.len() < MOST_AXES && !dims.is_empty() => {
-                let part = [2, 3].into_iter().find(|p| dims[at] % p == 0 && dims[at] > 0).unwrap_or(1);
+                let part = [2, 3].into_iter().find(|p| dims[at].is_multiple_of(*p) && dims[at] > 0).unwrap_or(1);
                 dims[at] /= part;
                 dims.insert(at, part);
             }
@@ -518,7 +519,7 @@ fn gemm(net: &mut Net, x: &Value, choices: &mut Choices) -> Option<()> {
 
 /// A divisor of the channels.
 fn groups(channels: usize, choices: &mut Choices) -> usize {
-    let divisors: Vec<usize> = (1..=channels).filter(|g| channels % g == 0).collect();
+    let divisors: Vec<usize> = (1..=channels).filter(|g| channels.is_multiple_of(*g)).collect();
     choices.pick(&divisors)
 }
 

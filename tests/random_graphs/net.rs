@@ -166,7 +166,8 @@ impl Net {
     pub fn data(&mut self) -> (Vec<(String, Tensor)>, Vec<u8>) {
         let mut tensors = Vec::new();
         let mut arrays = Vec::new();
-        for value in self.values[..self.inputs].to_vec() {
+        for i in 0..self.inputs {
+            let value = self.values[i].clone();
             let numbers: Vec<f32> = (0..value.dims.iter().product()).map(|_| 2.0 * self.number()).collect();
             let dims: Vec<i64> = value.dims.iter().map(|&n| n as i64).collect();
             arrays.push(floats(&value.name, &dims, &numbers));
