@@ -55,7 +55,7 @@ pub(super) fn cast_like(cx: &mut Cx<'_>) -> Results {
     Ok(vec![cast_to(cx, x, to)?])
 }
 
-fn cast_to(cx: &mut Cx<'_>, x: ValueId, to: DType) -> Result<ValueId, Refusal> {
+pub(super) fn cast_to(cx: &mut Cx<'_>, x: ValueId, to: DType) -> Result<ValueId, Refusal> {
     let from = cx.dtype(x);
     if from == to {
         return Ok(x);

@@ -2,7 +2,7 @@
 
 use super::by_axis::ByAxis;
 use super::elementwise::no_kernel;
-use super::{Cx, Refusal, Results};
+use super::{Cx, Refusal, Results, top_k};
 use crate::graph::{Binary, Op, Precision, Reduce, Unary, ValueId};
 use crate::tensor::DType;
 
@@ -258,36 +258,35 @@ pub(super) fn cum_sum(cx: &mut Cx<'_>) -> Results {
 /// # Accepts
 /// Numbers; `keepdims`, `select_last_index`.
 /// # Produces
-/// `ARG_MAX` or `ARG_MIN` with int64 results, on the reversed operand where the last of equals is asked for; int64 operands are compared
-/// as int32, with a note.
-/// # Refuses
-/// float64 and unsigned 32- and 64-bit operands, which no kernel compares.
+/// `ARG_MAX` or `ARG_MIN` with int64 results, on the reversed operand where the last of equals is asked for; of integers past 32 bits,
+/// the place that `TOPK_V2` finds.
 pub(super) fn arg_extremum(cx: &mut Cx<'_>) -> Results {
     let mut x = cx.input(0)?;
     let axis = cx.axis(cx.int_or("axis", 0)?, x)?;
     let keep_dims = cx.flag_or("keepdims", true)?;
     let last = cx.flag_or("select_last_index", false)?;
+    let largest = cx.op() == "ArgMax";
     x = match cx.dtype(x) {
         DType::F32 | DType::I8 | DType::U8 | DType::I32 => x,
         DType::I16 | DType::U16 => cx.b.cast(x, DType::I32)?,
-        DType::I64 => {
-            cx.note("int64 is compared as int32: larger numbers wrap around");
-            cx.as_i32(x)?
-        }
-        other => return Err(no_kernel(other)),
+        _ => cx.in_signed_64(x)?,
     };
     if last {
         let axes = cx.b.ints(&[axis])?;
         x = cx.b.one(Op::Reverse, &[x, axes])?;
     }
-    let operand = cx.b.scalar(axis as i32);
-    let op = if cx.op() == "ArgMax" { Op::ArgMax { to: DType::I64 } } else { Op::ArgMin { to: DType::I64 } };
-    let mut y = cx.b.one(op, &[x, operand])?;
+    let mut y = if cx.dtype(x) == DType::I64 {
+        let first = top_k::first_extreme(cx, x, axis, largest)?;
+        super::window::drop_axis(cx, first, axis)?
+    } else {
+        let operand = cx.b.scalar(axis as i32);
+        let op = if largest { Op::ArgMax { to: DType::I64 } } else { Op::ArgMin { to: DType::I64 } };
+        cx.b.one(op, &[x, operand])?
+    };
     if last {
-        let extent = cx
-            .dim(x, axis)
-            .ok_or_else(|| Refusal::new("the extent of the axis must be known", "pin it with --shape NAME=.."))?;
-        let top = cx.b.scalar(extent as i64 - 1);
+        let (extent, one) = (cx.extent_of(x, axis)?, cx.b.scalar(1i32));
+        let top = cx.b.sub(extent, one)?;
+        let top = cx.b.cast(top, DType::I64)?;
         y = cx.b.sub(top, y)?;
     }
     if keep_dims {

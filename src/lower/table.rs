@@ -1,11 +1,11 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, attention, batch_normalization, bit_cast, cast, center_crop_pad, concat, constant, conv,
-    conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity, integer, logic,
-    matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize,
-    reverse_sequence, sample, scatter, shape, slice, softmax, split, tensor_scatter, top_k, transpose, trigonometry,
-    trilu,
+    Cx, Results, activation, attention, batch_normalization, bit_cast, cast, center_crop_pad, col2im, concat, constant,
+    conv, conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity, integer, logic,
+    matmul, non_max_suppression, nonzero, normalization, one_hot, pad, pool, pool_indices, quantized, recurrent,
+    reduce, reshape, resize, reverse_sequence, sample, scatter, shape, slice, softmax, split, tensor_scatter, top_k,
+    transpose, trigonometry, trilu, unique,
 };
 
 /// One accepted operator.
@@ -61,6 +61,7 @@ pub const TABLE: &[Row] = &[
     std("Celu", activation::celu),
     std("CenterCropPad", center_crop_pad::center_crop_pad),
     std("Clip", activation::clip),
+    std("Col2Im", col2im::col_2_im),
     std("Compress", nonzero::compress),
     std("Concat", concat::concat),
     std("Constant", constant::constant),
@@ -122,6 +123,7 @@ pub const TABLE: &[Row] = &[
     std("Max", elementwise::variadic),
     std("MaxPool", pool::max_pool),
     std("MaxRoiPool", sample::max_roi_pool),
+    std("MaxUnpool", pool_indices::max_unpool),
     std("Mean", elementwise::variadic),
     std("MeanVarianceNormalization", normalization::mean_variance_normalization),
     std("Min", elementwise::variadic),
@@ -129,6 +131,7 @@ pub const TABLE: &[Row] = &[
     std("Mod", integer::modulo),
     std("Mul", elementwise::binary),
     std("Neg", elementwise::unary),
+    std("NonMaxSuppression", non_max_suppression::non_max_suppression),
     std("NonZero", nonzero::non_zero),
     std("Not", logic::not),
     std("OneHot", one_hot::one_hot),
@@ -192,6 +195,7 @@ pub const TABLE: &[Row] = &[
     std("TopK", top_k::top_k),
     std("Transpose", transpose::transpose),
     std("Trilu", trilu::trilu),
+    std("Unique", unique::unique),
     std("Unsqueeze", reshape::unsqueeze),
     std("Upsample", resize::upsample),
     std("Where", logic::where_),

@@ -11,13 +11,11 @@ const KERNEL: &[DType] = &[DType::F32, DType::I8, DType::U8, DType::I16, DType::
 /// Lowers ONNX `TopK` to `TOPK_V2`.
 ///
 /// # Accepts
-/// Floats up to 32 bits, integers up to 64 bits; any axis; `k` as attribute, constant or fed at run time; `largest`. What is not asked to be sorted is
+/// Any type of number; any axis; `k` as attribute, constant or fed at run time; `largest`. What is not asked to be sorted is
 /// sorted all the same.
 /// # Produces
 /// `TOPK_V2`, its places cast to int64; between transposes for other axes than the last, on `NEG` (or, of integers, -1 less the operand) where the
 /// smallest are wanted.
-/// # Refuses
-/// float64 and uint64.
 pub(super) fn top_k(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     let axis = cx.axis(cx.int_or("axis", -1)?, x)?;
@@ -26,11 +24,48 @@ pub(super) fn top_k(cx: &mut Cx<'_>) -> Results {
     let k = count(cx)?;
     let dtype = cx.dtype(x);
     let last = swap_with_last(cx, x, axis)?;
-    let rows = cx.b.transpose(x, &last)?;
+    let mut rows = cx.b.transpose(x, &last)?;
+    if dtype == DType::U64 {
+        rows = cx.in_signed_64(rows)?;
+    }
     let (values, places) = extremes(cx, rows, k, largest)?;
     let values = cx.b.transpose(values, &last)?;
     let places = cx.b.transpose(places, &last)?;
-    Ok(vec![cx.b.cast(values, dtype)?, cx.b.cast(places, DType::I64)?])
+    let values = if dtype == DType::U64 { shifted_to_unsigned(cx, values)? } else { cx.b.cast(values, dtype)? };
+    Ok(vec![values, cx.b.cast(places, DType::I64)?])
+}
+
+/// The place of the first of the largest or smallest elements along an axis, which is kept. `INT64`.
+pub(super) fn first_extreme(cx: &mut Cx<'_>, x: ValueId, axis: usize, largest: bool) -> Result<ValueId, Refusal> {
+    let last = swap_with_last(cx, x, axis)?;
+    let rows = cx.b.transpose(x, &last)?;
+    let one = cx.b.scalar(1i32);
+    let (_, places) = extremes(cx, rows, one, largest)?;
+    let places = cx.b.transpose(places, &last)?;
+    Ok(cx.b.cast(places, DType::I64)?)
+}
+
+impl Cx<'_> {
+    /// Unsigned integers as `INT64` in the same order: of 64 bits, they are moved so that zero becomes the lowest number.
+    pub fn in_signed_64(&mut self, x: ValueId) -> Result<ValueId, Refusal> {
+        match self.dtype(x) {
+            DType::I64 => Ok(x),
+            DType::U32 => Ok(self.b.cast(x, DType::I64)?),
+            DType::U64 => {
+                let bits = self.b.one(Op::Bitcast { to: DType::I64 }, &[x])?;
+                let lowest = self.b.scalar(i64::MIN);
+                Ok(self.b.add(bits, lowest)?)
+            }
+            other => Err(no_kernel(other)),
+        }
+    }
+}
+
+/// What [`Cx::in_signed_64`] made of 64 bits, as it was.
+fn shifted_to_unsigned(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
+    let lowest = cx.b.scalar(i64::MIN);
+    let bits = cx.b.add(x, lowest)?;
+    Ok(cx.b.one(Op::Bitcast { to: DType::U64 }, &[bits])?)
 }
 
 fn count(cx: &mut Cx<'_>) -> Result<ValueId, Refusal> {
