@@ -69,6 +69,12 @@ impl Converter {
         self
     }
 
+    /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`]: 8 bits for each output channel unless told otherwise.
+    pub fn weights(mut self, weights: quant::WeightOptions) -> Converter {
+        self.options.weights = weights;
+        self
+    }
+
     /// Samples for [`Quantize::Int8`]: a folder of `.npz` (arrays named after the inputs) or `.npy` files, or one `.npz` whose arrays
     /// are stacked along their first axis.
     pub fn calibration(mut self, path: impl AsRef<Path>) -> Converter {
@@ -156,8 +162,12 @@ impl Converter {
         }
         let mut report = Report::of_source(&model, source_bytes);
         let mut graph = self.float_graph(model, &mut report)?;
-        if self.options.quantize == Quantize::Int8 {
-            self.quantize_int8(&mut graph, &mut report)?;
+        match self.options.quantize {
+            Quantize::None => {}
+            Quantize::Float16 => self.quantize_weights(&mut graph, quant::Scheme::Float16, &mut report)?,
+            Quantize::Dynamic => self.quantize_weights(&mut graph, quant::Scheme::Dynamic, &mut report)?,
+            Quantize::Weights => self.quantize_weights(&mut graph, quant::Scheme::Only, &mut report)?,
+            Quantize::Int8 => self.quantize_int8(&mut graph, &mut report)?,
         }
         self.progress.stage("write");
         let mut model = Model::single(graph);
@@ -224,6 +234,12 @@ impl Converter {
         }
         run_passes(&mut graph, passes::AFTER_LAYOUT, report)?;
         Ok(graph)
+    }
+
+    fn quantize_weights(&self, graph: &mut Graph, scheme: quant::Scheme, report: &mut Report) -> Result<(), Error> {
+        self.progress.stage("quantize");
+        report.weights = Some(quant::quantize_weights(graph, scheme, self.options.weights)?);
+        Ok(())
     }
 
     fn quantize_int8(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::quant::WeightOptions;
 use crate::tensor::Tensor;
 
 /// How numbers are stored and computed in the result.
@@ -11,6 +12,12 @@ pub enum Quantize {
     /// As in the model: float32.
     #[default]
     None,
+    /// Weights in float16, computed in float32: half the size, next to no loss.
+    Float16,
+    /// Weights as small integers, multiplied with data that is quantized as it comes (dynamic range): a quarter of the size, fast.
+    Dynamic,
+    /// Weights as small integers, computed in float32.
+    Weights,
     /// 8-bit integers throughout, float32 inputs and outputs. Needs calibration samples.
     Int8,
 }
@@ -50,6 +57,8 @@ pub enum Calibration {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     pub quantize: Quantize,
+    /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
+    pub weights: WeightOptions,
     pub calibration: Option<Calibration>,
     /// Values that become the inputs, in order; none stand for the model's own.
     pub inputs: Vec<String>,
@@ -73,6 +82,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             quantize: Quantize::None,
+            weights: WeightOptions::default(),
             calibration: None,
             inputs: Vec::new(),
             outputs: Vec::new(),

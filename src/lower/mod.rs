@@ -5,6 +5,7 @@
 //! What can't be expressed is refused by name, and lowering goes on, so that one run finds everything.
 
 mod activation;
+mod attention;
 mod batch_normalization;
 mod by_axis;
 mod cast;
@@ -19,6 +20,7 @@ mod cx;
 mod depth_to_space;
 mod documentation;
 mod driver;
+mod einsum;
 mod elementwise;
 mod erf;
 mod expand;

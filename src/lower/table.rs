@@ -1,10 +1,10 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, batch_normalization, cast, center_crop_pad, concat, constant, conv, conv_transpose,
-    cum_prod, depth_to_space, elementwise, erf, expand, gather, identity, integer, logic, matmul, nonzero,
-    normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, shape, slice, softmax, split,
-    top_k, transpose, trigonometry, trilu,
+    Cx, Results, activation, attention, batch_normalization, cast, center_crop_pad, concat, constant, conv,
+    conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity, integer, logic,
+    matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, shape, slice,
+    softmax, split, top_k, transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -43,6 +43,7 @@ pub const TABLE: &[Row] = &[
     std("Asinh", trigonometry::function),
     std("Atan", trigonometry::function),
     std("Atanh", trigonometry::function),
+    std("Attention", attention::attention),
     std("AveragePool", pool::average_pool),
     std("BatchNormalization", batch_normalization::batch_normalization),
     std("BitShift", integer::bit_shift),
@@ -52,6 +53,7 @@ pub const TABLE: &[Row] = &[
     std("BitwiseXor", integer::bitwise),
     std("Cast", cast::cast),
     std("CastLike", cast::cast_like),
+    std("CausalConvWithState", attention::causal_conv_with_state),
     std("Ceil", elementwise::unary),
     std("Celu", activation::celu),
     std("CenterCropPad", center_crop_pad::center_crop_pad),
@@ -72,6 +74,7 @@ pub const TABLE: &[Row] = &[
     std("Div", elementwise::binary),
     std("Dropout", identity::dropout),
     std("DynamicQuantizeLinear", quantized::dynamic_quantize_linear),
+    std("Einsum", einsum::einsum),
     std("Elu", activation::elu),
     std("Equal", logic::equal),
     std("Erf", erf::erf),
@@ -105,6 +108,7 @@ pub const TABLE: &[Row] = &[
     std("LeakyRelu", activation::leaky_relu),
     std("Less", logic::less),
     std("LessOrEqual", logic::less_or_equal),
+    std("LinearAttention", attention::linear_attention),
     std("Log", elementwise::unary),
     std("LogSoftmax", softmax::log_softmax),
     std("LpNormalization", normalization::lp_normalization),
@@ -146,6 +150,7 @@ pub const TABLE: &[Row] = &[
     std("Relu", elementwise::unary),
     std("Reshape", reshape::reshape),
     std("Resize", resize::resize),
+    std("RotaryEmbedding", attention::rotary_embedding),
     std("Round", elementwise::unary),
     std("Selu", activation::selu),
     std("Shape", shape::shape),
@@ -166,6 +171,7 @@ pub const TABLE: &[Row] = &[
     std("Squeeze", reshape::squeeze),
     std("Sub", elementwise::binary),
     std("Sum", elementwise::variadic),
+    std("SwiGLU", activation::swi_glu),
     std("Swish", activation::swish),
     std("Tan", trigonometry::function),
     std("Tanh", elementwise::unary),
