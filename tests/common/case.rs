@@ -58,7 +58,7 @@ pub fn check(path: &Path, data: &Data, tolerance: Tolerance) -> Result<(), Wrong
     let plain = Options { passes: false, layout: false, ..Options::default() };
     for (what, options) in [("rewrites on", all), ("rewrites off", plain)] {
         let converted = Converter::with_options(options).convert_file(path).map_err(|e| Wrong::Refused(Box::new(e)))?;
-        run(&converted.bytes, data, tolerance).map_err(|e| Wrong::Result(format!("{what}, {e}")))?;
+        run(&converted.bytes().unwrap(), data, tolerance).map_err(|e| Wrong::Result(format!("{what}, {e}")))?;
     }
     Ok(())
 }
