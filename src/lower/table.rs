@@ -2,9 +2,9 @@
 
 use super::{
     Cx, Results, activation, attention, batch_normalization, cast, center_crop_pad, concat, constant, conv,
-    conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity, integer, logic,
-    matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, sample, shape,
-    slice, softmax, split, top_k, transpose, trigonometry, trilu,
+    conv_transpose, cum_prod, depth_to_space, det, einsum, elementwise, erf, expand, gather, identity, integer, logic,
+    loss, matmul, ml, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize,
+    sample, shape, signal, slice, softmax, split, tf_idf, top_k, transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -17,6 +17,11 @@ pub struct Row {
 
 const fn std(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
     Row { domain: "", op, lower }
+}
+
+/// An operator of classical machine learning.
+const fn ml(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+    Row { domain: "ai.onnx.ml", op, lower }
 }
 
 /// An operator of ONNX Runtime.
@@ -52,6 +57,7 @@ pub const TABLE: &[Row] = &[
     std("BitwiseNot", integer::bitwise_not),
     std("BitwiseOr", integer::bitwise),
     std("BitwiseXor", integer::bitwise),
+    std("BlackmanWindow", signal::window),
     std("Cast", cast::cast),
     std("CastLike", cast::cast_like),
     std("CausalConvWithState", attention::causal_conv_with_state),
@@ -70,9 +76,11 @@ pub const TABLE: &[Row] = &[
     std("Cosh", trigonometry::function),
     std("CumProd", cum_prod::cum_prod),
     std("CumSum", reduce::cum_sum),
+    std("DFT", signal::dft),
     std("DeformConv", sample::deform_conv),
     std("DepthToSpace", depth_to_space::depth_to_space),
     std("DequantizeLinear", quantized::dequantize_linear),
+    std("Det", det::det),
     std("Div", elementwise::binary),
     std("Dropout", identity::dropout),
     std("DynamicQuantizeLinear", quantized::dynamic_quantize_linear),
@@ -98,6 +106,8 @@ pub const TABLE: &[Row] = &[
     std("GreaterOrEqual", logic::greater_or_equal),
     std("GridSample", sample::grid_sample),
     std("GroupNormalization", normalization::group_normalization),
+    std("HammingWindow", signal::window),
+    std("HannWindow", signal::window),
     std("HardSigmoid", activation::hard_sigmoid),
     std("HardSwish", elementwise::unary),
     std("Hardmax", softmax::hardmax),
@@ -115,6 +125,7 @@ pub const TABLE: &[Row] = &[
     std("Log", elementwise::unary),
     std("LogSoftmax", softmax::log_softmax),
     std("LpNormalization", normalization::lp_normalization),
+    std("LpPool", pool::lp_pool),
     std("MatMul", matmul::mat_mul),
     std("MatMulInteger", quantized::mat_mul_integer),
     std("Max", elementwise::variadic),
@@ -122,11 +133,13 @@ pub const TABLE: &[Row] = &[
     std("MaxRoiPool", sample::max_roi_pool),
     std("Mean", elementwise::variadic),
     std("MeanVarianceNormalization", normalization::mean_variance_normalization),
+    std("MelWeightMatrix", signal::mel_weight_matrix),
     std("Min", elementwise::variadic),
     std("Mish", activation::mish),
     std("Mod", integer::modulo),
     std("Mul", elementwise::binary),
     std("Neg", elementwise::unary),
+    std("NegativeLogLikelihoodLoss", loss::negative_log_likelihood_loss),
     std("NonZero", nonzero::non_zero),
     std("Not", logic::not),
     std("OneHot", one_hot::one_hot),
@@ -157,6 +170,7 @@ pub const TABLE: &[Row] = &[
     std("RoiAlign", sample::roi_align),
     std("RotaryEmbedding", attention::rotary_embedding),
     std("Round", elementwise::unary),
+    std("STFT", signal::stft),
     std("Selu", activation::selu),
     std("Shape", shape::shape),
     std("Shrink", activation::shrink),
@@ -168,6 +182,7 @@ pub const TABLE: &[Row] = &[
     std("Size", shape::size),
     std("Slice", slice::slice),
     std("Softmax", softmax::softmax),
+    std("SoftmaxCrossEntropyLoss", loss::softmax_cross_entropy_loss),
     std("Softplus", activation::softplus),
     std("Softsign", activation::softsign),
     std("SpaceToDepth", depth_to_space::space_to_depth),
@@ -180,6 +195,7 @@ pub const TABLE: &[Row] = &[
     std("Swish", activation::swish),
     std("Tan", trigonometry::function),
     std("Tanh", elementwise::unary),
+    std("TfIdfVectorizer", tf_idf::tf_idf_vectorizer),
     std("ThresholdedRelu", activation::thresholded_relu),
     std("Tile", expand::tile),
     std("TopK", top_k::top_k),
@@ -189,6 +205,20 @@ pub const TABLE: &[Row] = &[
     std("Upsample", resize::upsample),
     std("Where", logic::where_),
     std("Xor", logic::xor),
+    ml("ArrayFeatureExtractor", ml::array_feature_extractor),
+    ml("Binarizer", ml::binarizer),
+    ml("FeatureVectorizer", ml::feature_vectorizer),
+    ml("Imputer", ml::imputer),
+    ml("LabelEncoder", ml::label_encoder),
+    ml("LinearClassifier", ml::linear_classifier),
+    ml("LinearRegressor", ml::linear_regressor),
+    ml("Normalizer", ml::normalizer),
+    ml("OneHotEncoder", ml::one_hot_encoder),
+    ml("SVMRegressor", ml::svm_regressor),
+    ml("Scaler", ml::scaler),
+    ml("TreeEnsemble", ml::tree_ensemble),
+    ml("TreeEnsembleClassifier", ml::tree_ensemble_classifier),
+    ml("TreeEnsembleRegressor", ml::tree_ensemble_regressor),
     microsoft("DequantizeLinear", quantized::dequantize_linear),
     microsoft("DynamicQuantizeMatMul", quantized::dynamic_quantize_mat_mul),
     microsoft("GridSample", sample::grid_sample),
