@@ -44,6 +44,7 @@ mod pool;
 mod quantized;
 mod recurrent;
 mod reduce;
+mod refused;
 mod reshape;
 mod resize;
 mod sample;

@@ -23,7 +23,8 @@ pub(in crate::lower) fn label_encoder(cx: &mut Cx<'_>) -> Results {
     countable(&[keys.len()])?;
     cx.b.set_precision(Precision::Float);
     let keys = keys.cast(cx.dtype(x)).map_err(|e| Refusal::new(e.to_string(), ""))?;
-    let of_nan = keys.to_f64s().unwrap_or_default().iter().position(|k| k.is_nan());
+    // Before version 4, NaN was a key that nothing finds.
+    let of_nan = keys.to_f64s().ok().filter(|_| cx.opset() >= 4).unwrap_or_default().iter().position(|k| k.is_nan());
     let rank = cx.rank(x);
     let upright = insert_axis(cx, x, rank)?;
     let wide = cx.in_kernel_type(upright, &[DType::F32, DType::I32, DType::I64])?;

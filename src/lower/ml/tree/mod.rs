@@ -145,8 +145,8 @@ fn scores(cx: &mut Cx<'_>, ensemble: &Ensemble, targets: usize, aggregate: Aggre
     let found = cx.gather_at(leaves, reached, 0)?;
     let (kind, missing) = match aggregate {
         Aggregate::Sum | Aggregate::Average => (Reduce::Sum, None),
-        Aggregate::Min => (Reduce::Min, Some(f32::INFINITY)),
-        Aggregate::Max => (Reduce::Max, Some(f32::NEG_INFINITY)),
+        Aggregate::Min => (Reduce::Min, Some(f32::MAX)),
+        Aggregate::Max => (Reduce::Max, Some(f32::MIN)),
     };
     let mut scores = cx.b.reduce(kind, found, &[1], false)?;
     if aggregate == Aggregate::Average {

@@ -114,8 +114,8 @@ impl Table {
     pub fn leaves(&self, targets: usize, aggregate: Aggregate) -> Result<Tensor, Refusal> {
         let nothing = match aggregate {
             Aggregate::Sum | Aggregate::Average => 0.0,
-            Aggregate::Min => f32::INFINITY,
-            Aggregate::Max => f32::NEG_INFINITY,
+            Aggregate::Min => f32::MAX,
+            Aggregate::Max => f32::MIN,
         };
         let mut values = vec![nothing; countable(&[self.weights.len(), targets])?];
         for (row, weights) in self.weights.iter().enumerate() {
