@@ -131,7 +131,7 @@ fn probit(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
     let product = cx.b.mul(below, above)?;
     let log = cx.b.unary(Unary::Log, product)?;
     let half = cx.with_number(Binary::Mul, log, 0.5)?;
-    let v = cx.with_number(Binary::Add, half, 2.0 / (3.14159 * A))?;
+    let v = cx.with_number(Binary::Add, half, 2.0 / (std::f64::consts::PI * A))?;
     let scaled = cx.with_number(Binary::Mul, log, 1.0 / A)?;
     let square = cx.b.unary(Unary::Square, v)?;
     let inner = cx.b.sub(square, scaled)?;

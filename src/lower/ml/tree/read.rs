@@ -145,14 +145,17 @@ fn mode(name: &str) -> Result<Option<Mode>, Refusal> {
     }))
 }
 
+/// Targets and weights by tree and number.
+type ByLeaf = BTreeMap<(i64, i64), Vec<(usize, f32)>>;
+
 /// What leaves, by tree and number, have for each target.
-fn leaf_weights(cx: &Cx<'_>, of: &str) -> Result<BTreeMap<(i64, i64), Vec<(usize, f32)>>, Refusal> {
+fn leaf_weights(cx: &Cx<'_>, of: &str) -> Result<ByLeaf, Refusal> {
     let targets = ids(cx, &format!("{of}_ids"), None)?;
     let len = Some(targets.len());
     let (trees, nodes) = (ids(cx, &format!("{of}_treeids"), len)?, ids(cx, &format!("{of}_nodeids"), len)?);
     let name = format!("{of}_weights");
     let weights = numbers(cx, &name)?.filter(|w| w.len() == targets.len()).ok_or_else(|| does_not_fit(&name))?;
-    let mut by_leaf: BTreeMap<(i64, i64), Vec<(usize, f32)>> = BTreeMap::new();
+    let mut by_leaf = ByLeaf::new();
     for (i, &target) in targets.iter().enumerate() {
         by_leaf.entry((trees[i], nodes[i])).or_default().push((natural(target, &format!("{of}_ids"))?, weights[i]));
     }
