@@ -15,6 +15,7 @@ mod near;
 mod outline;
 mod pin;
 mod tensor;
+mod unused;
 
 use std::collections::BTreeMap;
 use std::fmt;
