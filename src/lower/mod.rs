@@ -6,6 +6,7 @@
 
 mod activation;
 mod batch_normalization;
+mod bit_shift;
 mod by_axis;
 mod cast;
 mod center_crop_pad;
@@ -16,6 +17,7 @@ mod conv_transpose;
 mod cum_prod;
 mod cx;
 mod depth_to_space;
+mod division;
 mod documentation;
 mod driver;
 mod elementwise;

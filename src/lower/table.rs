@@ -1,7 +1,7 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, batch_normalization, cast, center_crop_pad, concat, constant, conv, conv_transpose,
+    Cx, Results, activation, batch_normalization, bit_shift, cast, center_crop_pad, concat, constant, conv, conv_transpose,
     cum_prod, depth_to_space, elementwise, erf, expand, gather, identity, integer, logic, matmul, nonzero,
     normalization, one_hot, pad, pool, recurrent, reduce, reshape, resize, shape, slice, softmax, split, top_k,
     transpose, trigonometry, trilu,
@@ -40,7 +40,7 @@ pub const TABLE: &[Row] = &[
     std("Atanh", trigonometry::function),
     std("AveragePool", pool::average_pool),
     std("BatchNormalization", batch_normalization::batch_normalization),
-    std("BitShift", integer::bit_shift),
+    std("BitShift", bit_shift::bit_shift),
     std("BitwiseAnd", integer::bitwise),
     std("BitwiseNot", integer::bitwise_not),
     std("BitwiseOr", integer::bitwise),
