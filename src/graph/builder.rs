@@ -1,8 +1,8 @@
 //! Appends nodes to a graph: types are inferred, and what depends on constants alone is computed at once.
 
 use super::{
-    Activation, Binary, Compare, Graph, InferError, Node, Op, OriginId, Precision, Reduce, Type, Unary, Value, ValueId,
-    infer,
+    Activation, Binary, Compare, Graph, InferError, Node, Op, Opaque, OriginId, Precision, Quant, Reduce, Type, Unary,
+    Value, ValueId, grid, infer,
 };
 use crate::tensor::{DType, Element, Perm, Tensor};
 
@@ -60,9 +60,15 @@ impl<'a> Builder<'a> {
     /// Where types or shapes of the operands don't fit the operator.
     pub fn emit(&mut self, op: Op, inputs: &[Option<ValueId>]) -> Result<Vec<ValueId>, InferError> {
         let types = infer(self.graph, &op, inputs)?;
-        if let Some(tensors) = self.fold(&op, inputs, &types) {
+        if let Some((tensors, grids)) = self.fold(&op, inputs, &types) {
             let name = self.name_for(&op);
-            return Ok(tensors.into_iter().map(|t| self.graph.add_constant(name.clone(), t)).collect());
+            let mut results = Vec::with_capacity(tensors.len());
+            for (tensor, grid) in tensors.into_iter().zip(grids) {
+                let id = self.graph.add_constant(name.clone(), tensor);
+                self.graph.value_mut(id).quant = grid;
+                results.push(id);
+            }
+            return Ok(results);
         }
         Ok(self.push(op, inputs.to_vec(), types))
     }
@@ -78,6 +84,11 @@ impl<'a> Builder<'a> {
         let (origin, precision) = (self.origin, self.precision);
         self.graph.nodes.push(Node { op, inputs, outputs: outputs.clone(), origin, precision });
         outputs
+    }
+
+    /// Appends an operator whose result types only the caller knows.
+    pub fn opaque(&mut self, opaque: Opaque, inputs: Vec<Option<ValueId>>, types: Vec<Type>) -> Vec<ValueId> {
+        self.push(Op::Opaque(Box::new(opaque)), inputs, types)
     }
 
     /// Appends a node of one result of a known type, even where it could be folded.
@@ -99,7 +110,8 @@ impl<'a> Builder<'a> {
         if self.scope.is_empty() { op } else { format!("{}/{op}", self.scope) }
     }
 
-    fn fold(&self, op: &Op, inputs: &[Option<ValueId>], types: &[Type]) -> Option<Vec<Tensor>> {
+    /// Results of `op` where all operands are constant, and the grids that they lie on.
+    fn fold(&self, op: &Op, inputs: &[Option<ValueId>], types: &[Type]) -> Option<(Vec<Tensor>, Vec<Option<Quant>>)> {
         if matches!(op, Op::Opaque(_)) || inputs.iter().all(Option::is_none) {
             return None;
         }
@@ -107,7 +119,7 @@ impl<'a> Builder<'a> {
         for &input in inputs {
             operands.push(match input {
                 // A quantized constant stands for other numbers than it holds.
-                Some(id) if self.graph.value(id).quant.is_some() => return None,
+                Some(id) if self.graph.value(id).is_stored_as_integers() => return None,
                 Some(id) => Some(self.graph.constant(id)?),
                 None => None,
             });
@@ -127,7 +139,10 @@ impl<'a> Builder<'a> {
                 .zip(types)
                 .all(|(t, ty)| t.dtype() == ty.dtype && Type::of(t).shape.agrees_with(&ty.shape));
         debug_assert!(as_inferred, "{} folded to {tensors:?}, inferred {types:?}", op.name());
-        as_inferred.then_some(tensors)
+        let grid = |id: &Option<ValueId>| id.and_then(|id| self.graph.value(id).quant.as_ref());
+        let grids: Vec<Option<&Quant>> = inputs.iter().map(grid).collect();
+        let grids = grid::carried(op, &operands, &grids, types, self.evaluate);
+        as_inferred.then_some((tensors, grids))
     }
 
     // Constants.

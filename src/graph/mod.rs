@@ -6,6 +6,7 @@
 //! operators, of files, or of how an operator is computed ([`Evaluate`] is handed in).
 
 mod builder;
+mod grid;
 mod infer;
 mod op;
 mod rewrite;
@@ -80,9 +81,18 @@ pub struct Value {
     pub name: String,
     pub ty: Type,
     pub data: Option<Tensor>,
+    /// On integers, the real numbers that they stand for. On a constant of `FLOAT32`, the grid that its numbers lie on because
+    /// the model had them as integers: it may be stored as those again.
     pub quant: Option<Quant>,
     /// A state that the runtime keeps from one run to the next.
     pub variable: bool,
+}
+
+impl Value {
+    /// True where the elements are integers that stand for other numbers.
+    pub fn is_stored_as_integers(&self) -> bool {
+        self.quant.is_some() && self.ty.dtype != DType::F32
+    }
 }
 
 /// How far quantization may go into a node.

@@ -166,6 +166,22 @@ pub struct Opaque {
     pub mutating_variable_inputs: Option<Vec<bool>>,
 }
 
+impl Opaque {
+    /// The custom operator that the runtime knows as `code`; `options` are what its kernel is told.
+    pub fn custom(code: impl Into<String>, options: impl Into<bytes::Bytes>) -> Opaque {
+        Opaque {
+            code: schema::BuiltinOperator::CUSTOM,
+            version: 1,
+            options: schema::BuiltinOptions::None,
+            options_2: schema::BuiltinOptions2::None,
+            custom_code: Some(code.into()),
+            custom_options: Some(options.into()),
+            intermediates: None,
+            mutating_variable_inputs: None,
+        }
+    }
+}
+
 /// One TFLite operator. The comment lists the operands; `?` marks one that may be absent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {

@@ -4,17 +4,8 @@ use super::{Cx, Refusal, Results};
 use crate::tensor::DType;
 
 /// What the kernel of `CONCATENATION` joins.
-const KERNEL: &[DType] = &[
-    DType::F32,
-    DType::I4,
-    DType::I8,
-    DType::U8,
-    DType::I16,
-    DType::I32,
-    DType::U32,
-    DType::I64,
-    DType::Bool,
-];
+const KERNEL: &[DType] =
+    &[DType::F32, DType::I4, DType::I8, DType::U8, DType::I16, DType::I32, DType::U32, DType::I64, DType::Bool];
 
 /// Lowers ONNX `Concat` to `CONCATENATION`.
 ///

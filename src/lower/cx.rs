@@ -51,6 +51,9 @@ pub(crate) struct Cx<'a> {
     pub b: Builder<'a>,
     pub(super) known: &'a mut Known,
     node: &'a onnx::Node,
+    /// Operator and version of the operator set: the node's, or those that it is lowered as.
+    op: &'a str,
+    opset: i64,
     inputs: Vec<Option<ValueId>>,
     /// Attributes that the lowering has looked at; one that is left over is a refusal.
     read: RefCell<Vec<String>>,
@@ -61,17 +64,35 @@ pub(crate) struct Cx<'a> {
 
 impl<'a> Cx<'a> {
     pub fn new(b: Builder<'a>, known: &'a mut Known, node: &'a onnx::Node, inputs: Vec<Option<ValueId>>) -> Cx<'a> {
-        Cx { b, known, node, inputs, read: RefCell::default(), used: RefCell::default(), notes: Vec::new() }
+        let (op, opset) = (node.op.as_str(), node.opset);
+        Cx { b, known, node, op, opset, inputs, read: RefCell::default(), used: RefCell::default(), notes: Vec::new() }
     }
 
     /// Version of the operator set that the node is from.
     pub fn opset(&self) -> i64 {
-        self.node.opset
+        self.opset
     }
 
     /// The node's operator, for lowerings that serve several.
     pub fn op(&self) -> &'a str {
-        &self.node.op
+        self.op
+    }
+
+    /// Calls `lower` as if this were a node of the operator `op`, with these operands and its own attributes.
+    pub fn acting_as(
+        &mut self,
+        op: &'static str,
+        opset: i64,
+        operands: Vec<Option<ValueId>>,
+        lower: fn(&mut Cx<'_>) -> Results,
+    ) -> Results {
+        let inputs = std::mem::replace(&mut self.inputs, operands);
+        let used = self.used.take();
+        let (own_op, own_opset) = (std::mem::replace(&mut self.op, op), std::mem::replace(&mut self.opset, opset));
+        let results = lower(self);
+        (self.op, self.opset, self.inputs) = (own_op, own_opset, inputs);
+        self.used.replace(used);
+        results
     }
 
     // Operands.

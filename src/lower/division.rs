@@ -26,12 +26,7 @@ pub(super) fn unsigned_remainder(cx: &mut Cx<'_>, a: ValueId, b: ValueId) -> Res
 }
 
 /// What is left of `a / b` for signed types that `FLOOR_MOD` takes: with the sign of the divisor, or of the dividend.
-pub(super) fn remainder(
-    cx: &mut Cx<'_>,
-    a: ValueId,
-    b: ValueId,
-    sign_of_dividend: bool,
-) -> Result<ValueId, Refusal> {
+pub(super) fn remainder(cx: &mut Cx<'_>, a: ValueId, b: ValueId, sign_of_dividend: bool) -> Result<ValueId, Refusal> {
     let rest = cx.b.binary(Binary::FloorMod, a, b)?;
     if !sign_of_dividend || (cx.is_natural(a) && cx.is_natural(b)) {
         return Ok(rest);

@@ -1,12 +1,13 @@
 //! Walks the nodes of a model, and sees to all that lowerings have in common: names, results, attributes nobody read, refusals.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::OnceLock;
 
 use super::kernel_type::carrier;
 use super::known::Known;
-use super::{Cx, Refusal, Row, TABLE};
+use super::quantized::restored;
+use super::{Cx, Refusal, Row, TABLE, custom};
 use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, remove_dead};
 use crate::onnx;
 use crate::tensor::DType;
@@ -56,24 +57,19 @@ pub struct Lowered {
     pub notes: Vec<Note>,
 }
 
-/// Lowers every node of `model`, which is used up so that its weights can be freed.
+/// Lowers every node of `model`, which is used up so that its weights can be freed. Operators listed in `custom` (`Op`, or
+/// `domain::Op` where it is not ONNX's own domain) become custom ones of that name.
 ///
 /// # Errors
 /// Everything that stands in the way, not just the first.
-pub fn lower(mut model: onnx::Model, evaluate: &dyn Evaluate) -> Result<Lowered, Vec<Problem>> {
+pub fn lower(
+    mut model: onnx::Model,
+    custom: &BTreeSet<String>,
+    evaluate: &dyn Evaluate,
+) -> Result<Lowered, Vec<Problem>> {
     super::patterns::recognize(&mut model.graph);
     let mut graph = Graph::new(std::mem::take(&mut model.graph.name));
-    let mut driver = Driver {
-        model: &model.graph,
-        graph: &mut graph,
-        evaluate,
-        values: HashMap::new(),
-        known: Known::default(),
-        carried: BTreeSet::new(),
-        converted: operands_of_casts(&model.graph),
-        problems: Vec::new(),
-        notes: Vec::new(),
-    };
+    let mut driver = Driver::new(&model.graph, &mut graph, custom, evaluate);
     driver.add_inputs();
     for (index, node) in model.graph.nodes.iter().enumerate() {
         driver.lower_node(index, node);
@@ -88,6 +84,28 @@ pub fn lower(mut model: onnx::Model, evaluate: &dyn Evaluate) -> Result<Lowered,
     Ok(Lowered { graph, notes })
 }
 
+/// Types of the values called `names`, as far as they can be told from what leads there.
+pub fn infer_types(mut model: onnx::Model, names: &[String], evaluate: &dyn Evaluate) -> Vec<onnx::ValueInfo> {
+    // What does not lead there is of no concern; a name that there is not has no type.
+    if model.cut(&[], names, &BTreeMap::new()).is_err() {
+        return Vec::new();
+    }
+    let mut graph = Graph::default();
+    let custom = BTreeSet::new();
+    let mut driver = Driver::new(&model.graph, &mut graph, &custom, evaluate);
+    driver.add_inputs();
+    for (index, node) in model.graph.nodes.iter().enumerate() {
+        driver.lower_node(index, node);
+    }
+    let Driver { values, graph, .. } = driver;
+    let info = |name: &String| {
+        let ty = &graph.value((*values.get(name)?)?).ty;
+        let dims = ty.shape.dims().iter().map(|d| d.map_or(onnx::Dim::Unknown, onnx::Dim::Fixed));
+        Some(onnx::ValueInfo { name: name.clone(), dtype: Some(ty.dtype), shape: Some(dims.collect()) })
+    };
+    names.iter().filter_map(info).collect()
+}
+
 /// The row of an operator.
 fn find(domain: &str, op: &str) -> Option<&'static Row> {
     static INDEX: OnceLock<HashMap<(&str, &str), &Row>> = OnceLock::new();
@@ -98,6 +116,7 @@ fn find(domain: &str, op: &str) -> Option<&'static Row> {
 struct Driver<'a> {
     model: &'a onnx::Graph,
     graph: &'a mut Graph,
+    custom: &'a BTreeSet<String>,
     evaluate: &'a dyn Evaluate,
     /// What each ONNX value became; `None` where its node was refused.
     values: HashMap<String, Option<ValueId>>,
@@ -111,6 +130,26 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
+    fn new(
+        model: &'a onnx::Graph,
+        graph: &'a mut Graph,
+        custom: &'a BTreeSet<String>,
+        evaluate: &'a dyn Evaluate,
+    ) -> Driver<'a> {
+        Driver {
+            model,
+            graph,
+            custom,
+            evaluate,
+            values: HashMap::new(),
+            known: Known::default(),
+            carried: BTreeSet::new(),
+            converted: operands_of_casts(model),
+            problems: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     fn add_inputs(&mut self) {
         let model = self.model;
         for input in model.inputs.iter().filter(|i| !model.initializers.contains_key(&i.name)) {
@@ -130,7 +169,7 @@ impl<'a> Driver<'a> {
     }
 
     fn lower_node(&mut self, index: usize, node: &'a onnx::Node) {
-        let op = if node.domain.is_empty() { node.op.clone() } else { format!("{}::{}", node.domain, node.op) };
+        let op = node.operator();
         let problem = |refusal: Refusal| Problem {
             node: node.label().to_string(),
             index: Some(index),
@@ -144,11 +183,13 @@ impl<'a> Driver<'a> {
             driver.problems.extend(refusal.map(problem));
             driver.values.extend(node.outputs.iter().map(|o| (o.clone(), None)));
         };
-        let Some(row) = find(&node.domain, &node.op) else {
-            let unknown = Refusal::new("the operator is not supported", "`litesmith ops` lists what is");
-            return refused(self, Some(unknown));
-        };
-        let inputs = match self.operands(node) {
+        let is_custom = self.custom.contains(&op);
+        let row = find(&node.domain, &node.op).filter(|_| !is_custom);
+        if row.is_none() && !is_custom {
+            let hint = format!("`litesmith ops` lists what is; --allow-custom {op} leaves it to a kernel of your own");
+            return refused(self, Some(Refusal::new("the operator is not supported", hint)));
+        }
+        let mut inputs = match self.operands(node) {
             Ok(Some(inputs)) => inputs,
             // It depends on a node that was refused: that one is the problem, not this.
             Ok(None) => return refused(self, None),
@@ -157,10 +198,23 @@ impl<'a> Driver<'a> {
         let origin = self.graph.add_origin(Origin { name: node.label().to_string(), op: op.clone() });
         let scope = node.outputs.iter().find(|o| !o.is_empty()).map_or("", String::as_str);
         let made_before = self.graph.values.len();
+        let declared = if is_custom { self.declared_results(node) } else { Vec::new() };
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(Some(origin), scope);
+        let stored = match restored(&mut b, node, &mut inputs) {
+            Ok(stored) => stored,
+            Err(refusal) => return refused(self, Some(refusal)),
+        };
         let mut cx = Cx::new(b, &mut self.known, node, inputs);
-        let results = (row.lower)(&mut cx).and_then(|results| cx.finish(&results).map(|()| results));
+        let results = match row {
+            Some(row) => (row.lower)(&mut cx),
+            None => custom::custom(&mut cx, node, &op, &declared),
+        };
+        let results = results.and_then(|results| cx.finish(&results).map(|()| results));
+        let results = results.and_then(|results| match &stored {
+            Some(stored) => cx.store(results, stored),
+            None => Ok(results),
+        });
         let notes = cx.into_notes();
         self.notes.extend(notes.into_iter().map(|what| Note { node: node.label().into(), op: op.clone(), what }));
         match results {
@@ -183,6 +237,12 @@ impl<'a> Driver<'a> {
             Some(data) => self.graph.add_constant(self.graph.value(id).name.clone(), data),
             None => id,
         }
+    }
+
+    /// What the model declares of the results of a node.
+    fn declared_results(&self, node: &onnx::Node) -> Vec<onnx::ValueInfo> {
+        let named = node.outputs.iter().filter(|o| !o.is_empty());
+        named.map(|output| self.model.declared(output)).collect()
     }
 
     /// `id`, which the model calls `name`, in the type it is computed in. A type that few kernels have is left behind where it enters:

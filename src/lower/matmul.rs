@@ -149,7 +149,7 @@ pub(super) fn gemm(cx: &mut Cx<'_>) -> Results {
     }
 }
 
-fn scaled(cx: &mut Cx<'_>, x: ValueId, factor: f32) -> Result<ValueId, Refusal> {
+pub(super) fn scaled(cx: &mut Cx<'_>, x: ValueId, factor: f32) -> Result<ValueId, Refusal> {
     if factor == 1.0 {
         return Ok(x);
     }

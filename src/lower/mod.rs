@@ -5,6 +5,7 @@
 //! What can't be expressed is refused by name, and lowering goes on, so that one run finds everything.
 
 mod activation;
+mod attention;
 mod batch_normalization;
 mod bit_shift;
 mod by_axis;
@@ -15,11 +16,13 @@ mod constant;
 mod conv;
 mod conv_transpose;
 mod cum_prod;
+mod custom;
 mod cx;
 mod depth_to_space;
 mod division;
 mod documentation;
 mod driver;
+mod einsum;
 mod elementwise;
 mod erf;
 mod expand;
@@ -37,6 +40,7 @@ mod opsets;
 mod pad;
 mod patterns;
 mod pool;
+mod quantized;
 mod recurrent;
 mod reduce;
 mod reshape;
@@ -53,7 +57,7 @@ mod trilu;
 mod window;
 
 pub use documentation::{Documented, OPERATORS};
-pub use driver::{Lowered, Note, Problem, lower};
+pub use driver::{Lowered, Note, Problem, infer_types, lower};
 pub use opsets::{NEWEST, VERSIONS};
 pub use table::{Row, TABLE};
 

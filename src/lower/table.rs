@@ -1,10 +1,10 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, batch_normalization, bit_shift, cast, center_crop_pad, concat, constant, conv, conv_transpose,
-    cum_prod, depth_to_space, elementwise, erf, expand, gather, identity, integer, logic, matmul, nonzero,
-    normalization, one_hot, pad, pool, recurrent, reduce, reshape, resize, shape, slice, softmax, split, top_k,
-    transpose, trigonometry, trilu,
+    Cx, Results, activation, attention, batch_normalization, bit_shift, cast, center_crop_pad, concat, constant, conv,
+    conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity, integer, logic,
+    matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, shape, slice,
+    softmax, split, top_k, transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -17,6 +17,11 @@ pub struct Row {
 
 const fn std(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
     Row { domain: "", op, lower }
+}
+
+/// An operator of ONNX Runtime.
+const fn microsoft(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+    Row { domain: "com.microsoft", op, lower }
 }
 
 /// An operator that [`super::patterns`] puts together.
@@ -38,6 +43,7 @@ pub const TABLE: &[Row] = &[
     std("Asinh", trigonometry::function),
     std("Atan", trigonometry::function),
     std("Atanh", trigonometry::function),
+    std("Attention", attention::attention),
     std("AveragePool", pool::average_pool),
     std("BatchNormalization", batch_normalization::batch_normalization),
     std("BitShift", bit_shift::bit_shift),
@@ -47,6 +53,7 @@ pub const TABLE: &[Row] = &[
     std("BitwiseXor", integer::bitwise),
     std("Cast", cast::cast),
     std("CastLike", cast::cast_like),
+    std("CausalConvWithState", attention::causal_conv_with_state),
     std("Ceil", elementwise::unary),
     std("Celu", activation::celu),
     std("CenterCropPad", center_crop_pad::center_crop_pad),
@@ -56,14 +63,18 @@ pub const TABLE: &[Row] = &[
     std("Constant", constant::constant),
     std("ConstantOfShape", constant::constant_of_shape),
     std("Conv", conv::conv),
+    std("ConvInteger", quantized::conv_integer),
     std("ConvTranspose", conv_transpose::conv_transpose),
     std("Cos", elementwise::unary),
     std("Cosh", trigonometry::function),
     std("CumProd", cum_prod::cum_prod),
     std("CumSum", reduce::cum_sum),
     std("DepthToSpace", depth_to_space::depth_to_space),
+    std("DequantizeLinear", quantized::dequantize_linear),
     std("Div", elementwise::binary),
     std("Dropout", identity::dropout),
+    std("DynamicQuantizeLinear", quantized::dynamic_quantize_linear),
+    std("Einsum", einsum::einsum),
     std("Elu", activation::elu),
     std("Equal", logic::equal),
     std("Erf", erf::erf),
@@ -97,10 +108,12 @@ pub const TABLE: &[Row] = &[
     std("LeakyRelu", activation::leaky_relu),
     std("Less", logic::less),
     std("LessOrEqual", logic::less_or_equal),
+    std("LinearAttention", attention::linear_attention),
     std("Log", elementwise::unary),
     std("LogSoftmax", softmax::log_softmax),
     std("LpNormalization", normalization::lp_normalization),
     std("MatMul", matmul::mat_mul),
+    std("MatMulInteger", quantized::mat_mul_integer),
     std("Max", elementwise::variadic),
     std("MaxPool", pool::max_pool),
     std("Mean", elementwise::variadic),
@@ -117,6 +130,9 @@ pub const TABLE: &[Row] = &[
     std("PRelu", activation::p_relu),
     std("Pad", pad::pad),
     std("Pow", elementwise::pow),
+    std("QLinearConv", quantized::q_linear_conv),
+    std("QLinearMatMul", quantized::q_linear_mat_mul),
+    std("QuantizeLinear", quantized::quantize_linear),
     std("RMSNormalization", normalization::rms_normalization),
     std("RNN", recurrent::rnn),
     std("Range", constant::range),
@@ -134,6 +150,7 @@ pub const TABLE: &[Row] = &[
     std("Relu", elementwise::unary),
     std("Reshape", reshape::reshape),
     std("Resize", resize::resize),
+    std("RotaryEmbedding", attention::rotary_embedding),
     std("Round", elementwise::unary),
     std("Selu", activation::selu),
     std("Shape", shape::shape),
@@ -154,6 +171,7 @@ pub const TABLE: &[Row] = &[
     std("Squeeze", reshape::squeeze),
     std("Sub", elementwise::binary),
     std("Sum", elementwise::variadic),
+    std("SwiGLU", activation::swi_glu),
     std("Swish", activation::swish),
     std("Tan", trigonometry::function),
     std("Tanh", elementwise::unary),
@@ -166,6 +184,21 @@ pub const TABLE: &[Row] = &[
     std("Upsample", resize::upsample),
     std("Where", logic::where_),
     std("Xor", logic::xor),
+    microsoft("DequantizeLinear", quantized::dequantize_linear),
+    microsoft("DynamicQuantizeMatMul", quantized::dynamic_quantize_mat_mul),
+    microsoft("MatMulIntegerToFloat", quantized::mat_mul_integer_to_float),
+    microsoft("QGemm", quantized::q_gemm),
+    microsoft("QLinearAdd", quantized::q_linear_binary),
+    microsoft("QLinearAveragePool", quantized::q_linear_average_pool),
+    microsoft("QLinearConcat", quantized::q_linear_concat),
+    microsoft("QLinearGlobalAveragePool", quantized::q_linear_global_average_pool),
+    microsoft("QLinearLeakyRelu", quantized::q_linear_unary),
+    microsoft("QLinearMul", quantized::q_linear_binary),
+    microsoft("QLinearReduceMean", quantized::q_linear_reduce_mean),
+    microsoft("QLinearSigmoid", quantized::q_linear_unary),
+    microsoft("QLinearSoftmax", quantized::q_linear_unary),
+    microsoft("QLinearWhere", quantized::q_linear_where),
+    microsoft("QuantizeLinear", quantized::quantize_linear),
     own("Gelu", activation::gelu),
     own("Normalization", normalization::recognized),
 ];

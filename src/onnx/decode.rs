@@ -1,14 +1,18 @@
 //! From the bytes of a file to a [`Model`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use indexmap::IndexMap;
 use prost::Message;
 use tract_onnx::pb;
 
 use super::external::{ExternalData, map_file};
-use super::{Attribute, Dim, Graph, Model, Node, ValueInfo, tensor};
+use super::{Attribute, Dim, Graph, Model, Node, ValueInfo, extra, functions, names, tensor};
+
+/// Imported version of each operator set.
+type Opsets = BTreeMap<String, i64>;
 
 /// Why a file is no model that can be read.
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +46,8 @@ pub fn read_file(path: &Path) -> Result<Model, ReadError> {
     if bytes.is_empty() {
         return Err(ReadError::Invalid("the file is empty".into()));
     }
-    let proto = pb::ModelProto::decode(bytes).map_err(ReadError::Decode)?;
     let folder = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
-    model(proto, ExternalData::new(folder.map(Path::to_path_buf)))
+    model(bytes, ExternalData::new(folder.map(Path::to_path_buf)))
 }
 
 /// Reads a model from memory; it can have no external data.
@@ -52,22 +55,61 @@ pub fn read_file(path: &Path) -> Result<Model, ReadError> {
 /// # Errors
 /// Where the bytes are not a sound ONNX model.
 pub fn read_bytes(bytes: &[u8]) -> Result<Model, ReadError> {
-    model(pb::ModelProto::decode(bytes).map_err(ReadError::Decode)?, ExternalData::new(None))
+    model(Bytes::copy_from_slice(bytes), ExternalData::new(None))
 }
 
-fn model(mut proto: pb::ModelProto, mut external: ExternalData) -> Result<Model, ReadError> {
-    let mut opsets = BTreeMap::new();
-    for import in &proto.opset_import {
-        opsets.insert(standard_domain(&import.domain).to_string(), import.version);
-    }
+fn model(bytes: Bytes, mut external: ExternalData) -> Result<Model, ReadError> {
+    let mut functions = extra::functions(bytes.clone()).map_err(ReadError::Decode)?;
+    let mut proto = pb::ModelProto::decode(bytes.clone()).map_err(ReadError::Decode)?;
+    extra::name_overloads(&mut proto, bytes, &mut functions).map_err(ReadError::Decode)?;
+    let opsets = opsets(&proto.opset_import);
     let graph = proto.graph.take().ok_or_else(|| ReadError::Invalid("it holds no graph".into()))?;
     if opsets.is_empty() {
         return Err(ReadError::Invalid("it imports no operator set".into()));
     }
-    let graph = self::graph(graph, &opsets, &mut external)?;
-    check_names(&graph)?;
+    let mut graph = self::graph(graph, &opsets, &mut external)?;
+    let functions = self::functions(functions, &opsets, &mut external)?;
+    functions::inline(&mut graph, &functions)?;
+    names::check(&graph)?;
     let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_string();
     Ok(Model { graph, opsets, producer })
+}
+
+fn opsets(imports: &[pb::OperatorSetIdProto]) -> Opsets {
+    imports.iter().map(|import| (standard_domain(&import.domain).to_string(), import.version)).collect()
+}
+
+/// Local functions by domain and name. What a function does not import is taken from the model's imports.
+fn functions(
+    protos: Vec<extra::Function>,
+    of_model: &Opsets,
+    external: &mut ExternalData,
+) -> Result<BTreeMap<functions::Key, functions::Function>, ReadError> {
+    let mut functions = BTreeMap::new();
+    for proto in protos {
+        let mut opsets = of_model.clone();
+        opsets.extend(self::opsets(&proto.opset_import));
+        let key = (standard_domain(&proto.domain).to_string(), extra::operator(&proto.name, &proto.overload));
+        let mut function = functions::Function {
+            inputs: proto.input,
+            outputs: proto.output,
+            attributes: proto.attribute,
+            opset: opsets.get("").copied().unwrap_or(1),
+            ..Default::default()
+        };
+        for mut default in proto.attribute_proto {
+            let name = std::mem::take(&mut default.name);
+            function.defaults.insert(name, attribute(default, &opsets, external)?);
+        }
+        for node in proto.node {
+            function.nodes.push(self::node(node, &opsets, external)?);
+        }
+        let name = format!("{}::{}", key.0, key.1);
+        if functions.insert(key, function).is_some() {
+            return Err(ReadError::Invalid(format!("function {name} is there twice")));
+        }
+    }
+    Ok(functions)
 }
 
 /// The standard operators have two names for their domain.
@@ -75,11 +117,7 @@ fn standard_domain(domain: &str) -> &str {
     if domain == "ai.onnx" { "" } else { domain }
 }
 
-fn graph(
-    proto: pb::GraphProto,
-    opsets: &BTreeMap<String, i64>,
-    external: &mut ExternalData,
-) -> Result<Graph, ReadError> {
+fn graph(proto: pb::GraphProto, opsets: &Opsets, external: &mut ExternalData) -> Result<Graph, ReadError> {
     let mut graph = Graph { name: proto.name, ..Graph::default() };
     for mut initializer in proto.initializer {
         let name = std::mem::take(&mut initializer.name);
@@ -102,6 +140,7 @@ fn graph(
     }
     graph.inputs = proto.input.into_iter().map(value_info).collect();
     graph.outputs = proto.output.into_iter().map(value_info).collect();
+    graph.value_info = proto.value_info.into_iter().map(|info| (info.name.clone(), value_info(info))).collect();
     for node in proto.node {
         graph.nodes.push(self::node(node, opsets, external)?);
     }
@@ -124,7 +163,7 @@ fn dim(proto: pb::tensor_shape_proto::Dimension) -> Dim {
     }
 }
 
-fn node(proto: pb::NodeProto, opsets: &BTreeMap<String, i64>, external: &mut ExternalData) -> Result<Node, ReadError> {
+fn node(proto: pb::NodeProto, opsets: &Opsets, external: &mut ExternalData) -> Result<Node, ReadError> {
     let domain = standard_domain(&proto.domain).to_string();
     let opset = opsets.get(&domain).copied().unwrap_or(1);
     let mut attributes = IndexMap::new();
@@ -146,15 +185,11 @@ fn node(proto: pb::NodeProto, opsets: &BTreeMap<String, i64>, external: &mut Ext
     })
 }
 
-fn attribute(
-    proto: pb::AttributeProto,
-    opsets: &BTreeMap<String, i64>,
-    external: &mut ExternalData,
-) -> Result<Attribute, ReadError> {
+fn attribute(proto: pb::AttributeProto, opsets: &Opsets, external: &mut ExternalData) -> Result<Attribute, ReadError> {
     use pb::attribute_proto::AttributeType as Type;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     if !proto.ref_attr_name.is_empty() {
-        return Ok(Attribute::Other(format!("a reference to attribute {:?} of a function", proto.ref_attr_name)));
+        return Ok(Attribute::Reference(proto.ref_attr_name));
     }
     // Files of IR version 1 do not say which field is meant.
     let kind = Type::try_from(proto.r#type).unwrap_or(Type::Undefined);
@@ -189,42 +224,4 @@ fn attribute(
         }
         other => Attribute::Other(other.as_str_name().to_lowercase()),
     })
-}
-
-/// Every operand must be there before it is used, and every name given once: later stages rely on it.
-fn check_names(graph: &Graph) -> Result<(), ReadError> {
-    if graph.outputs.is_empty() {
-        return Err(ReadError::Invalid("its graph has no outputs".into()));
-    }
-    let mut known: HashSet<&str> =
-        graph.initializers.keys().chain(graph.unreadable.keys()).map(String::as_str).collect();
-    let mut inputs = HashSet::new();
-    for input in &graph.inputs {
-        if !inputs.insert(input.name.as_str()) {
-            return Err(ReadError::Invalid(format!("input {:?} is listed twice", input.name)));
-        }
-    }
-    known.extend(inputs);
-    for node in &graph.nodes {
-        for input in node.inputs.iter().filter(|i| !i.is_empty()) {
-            if !known.contains(input.as_str()) {
-                let later = graph.nodes.iter().any(|n| n.outputs.contains(input));
-                let why = if later { "before the node that makes it" } else { "but nothing makes it" };
-                return Err(ReadError::Invalid(format!("node {:?} ({}) uses {input:?} {why}", node.label(), node.op)));
-            }
-        }
-        for output in node.outputs.iter().filter(|o| !o.is_empty()) {
-            if !known.insert(output) {
-                return Err(ReadError::Invalid(format!(
-                    "node {:?} ({}) makes {output:?}, which is there already",
-                    node.label(),
-                    node.op
-                )));
-            }
-        }
-    }
-    match graph.outputs.iter().find(|o| !known.contains(o.name.as_str())) {
-        Some(output) => Err(ReadError::Invalid(format!("output {:?} is made by no node", output.name))),
-        None => Ok(()),
-    }
 }

@@ -21,7 +21,7 @@ pub(super) fn sweep(
 fn is_open(graph: &Graph, node: &Node) -> bool {
     let mut values = node.inputs.iter().flatten().chain(&node.outputs).map(|&id| graph.value(id));
     !matches!(node.op, Op::If { .. } | Op::While { .. } | Op::Opaque(_) | Op::Quantize { .. } | Op::Dequantize)
-        && values.all(|value| value.quant.is_none() && !value.variable)
+        && values.all(|value| !value.is_stored_as_integers() && !value.variable)
 }
 
 /// True for plain `float32`, not for numbers that stand for others.
