@@ -7,7 +7,11 @@
 mod activation;
 mod attention;
 mod batch_normalization;
+<<<<<<< HEAD
 mod bit_shift;
+=======
+mod bit_cast;
+>>>>>>> indexing
 mod by_axis;
 mod cast;
 mod center_crop_pad;
@@ -45,11 +49,14 @@ mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+mod reverse_sequence;
+mod scatter;
 mod shape;
 mod slice;
 mod softmax;
 mod split;
 mod table;
+mod tensor_scatter;
 mod top_k;
 mod transpose;
 mod trigonometry;

@@ -1,10 +1,7 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, attention, batch_normalization, bit_shift, cast, center_crop_pad, concat, constant, conv,
-    conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity, integer, logic,
-    matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, shape, slice,
-    softmax, split, top_k, transpose, trigonometry, trilu,
+    Cx, Results, activation, attention, batch_normalization, bit_cast, bit_shift, cast, center_crop_pad, concat, constant, conv, conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity, integer, logic, matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, reverse_sequence, scatter, shape, slice, softmax, split, tensor_scatter, top_k, transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -46,7 +43,9 @@ pub const TABLE: &[Row] = &[
     std("Attention", attention::attention),
     std("AveragePool", pool::average_pool),
     std("BatchNormalization", batch_normalization::batch_normalization),
+    std("BitCast", bit_cast::bit_cast),
     std("BitShift", bit_shift::bit_shift),
+    std("BitShift", integer::bit_shift),
     std("BitwiseAnd", integer::bitwise),
     std("BitwiseNot", integer::bitwise_not),
     std("BitwiseOr", integer::bitwise),
@@ -150,8 +149,12 @@ pub const TABLE: &[Row] = &[
     std("Relu", elementwise::unary),
     std("Reshape", reshape::reshape),
     std("Resize", resize::resize),
+    std("ReverseSequence", reverse_sequence::reverse_sequence),
     std("RotaryEmbedding", attention::rotary_embedding),
     std("Round", elementwise::unary),
+    std("Scatter", scatter::scatter_elements),
+    std("ScatterElements", scatter::scatter_elements),
+    std("ScatterND", scatter::scatter_nd),
     std("Selu", activation::selu),
     std("Shape", shape::shape),
     std("Shrink", activation::shrink),
@@ -175,6 +178,7 @@ pub const TABLE: &[Row] = &[
     std("Swish", activation::swish),
     std("Tan", trigonometry::function),
     std("Tanh", elementwise::unary),
+    std("TensorScatter", tensor_scatter::tensor_scatter),
     std("ThresholdedRelu", activation::thresholded_relu),
     std("Tile", expand::tile),
     std("TopK", top_k::top_k),
