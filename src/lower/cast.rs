@@ -37,7 +37,7 @@ pub(super) fn cast(cx: &mut Cx<'_>) -> Results {
     cx.ignore(&["saturate", "round_mode"]);
     let to = cx.int("to")?.ok_or_else(|| Refusal::new("is missing", "check the model").about("attribute to"))?;
     let to = element_type(to).map_err(|r| r.about("attribute to"))?;
-    let x = cx.input(0)?;
+    let x = cx.as_given(cx.input(0)?);
     Ok(vec![cast_to(cx, x, to)?])
 }
 
@@ -51,7 +51,7 @@ pub(super) fn cast(cx: &mut Cx<'_>) -> Results {
 /// float8 and strings.
 pub(super) fn cast_like(cx: &mut Cx<'_>) -> Results {
     cx.ignore(&["saturate", "round_mode"]);
-    let (x, like) = (cx.input(0)?, cx.input(1)?);
+    let (x, like) = (cx.as_given(cx.input(0)?), cx.as_given(cx.input(1)?));
     let to = cx.dtype(like);
     Ok(vec![cast_to(cx, x, to)?])
 }

@@ -2,6 +2,7 @@
 
 use super::cast::cast_to;
 use super::conv::require_float32;
+use super::kernel_type::no_kernel;
 use super::{Cx, Refusal, Results, division};
 use crate::graph::{Binary, Compare, Unary, ValueId};
 use crate::tensor::DType;
@@ -57,10 +58,7 @@ pub(super) fn unary(cx: &mut Cx<'_>) -> Results {
         return Ok(vec![cx.b.unary(kind, x)?]);
     }
     let y = match (kind, dtype) {
-        (Unary::Abs, DType::I64) => {
-            let negated = cx.b.unary(Unary::Neg, x)?;
-            cx.b.binary(Binary::Maximum, x, negated)?
-        }
+        (Unary::Abs, _) => absolute(cx, x)?,
         (Unary::Relu, DType::I8 | DType::U8 | DType::I16 | DType::I32 | DType::I64) => {
             let zero = cx.b.scalar_of(dtype, 0.0)?;
             cx.b.binary(Binary::Maximum, zero, x)?
@@ -72,12 +70,7 @@ pub(super) fn unary(cx: &mut Cx<'_>) -> Results {
             let y = cx.b.binary(Binary::Minimum, high, x)?;
             cx.b.binary(Binary::Maximum, low, y)?
         }
-        (Unary::Abs, DType::I8 | DType::I16) => {
-            let wide = cx.b.cast(x, DType::I32)?;
-            let y = cx.b.unary(kind, wide)?;
-            cx.b.cast(y, dtype)?
-        }
-        (Unary::Abs | Unary::Relu, DType::U8 | DType::U16 | DType::U32 | DType::U64) => x,
+        (Unary::Relu, DType::U16 | DType::U32 | DType::U64) => x,
         (Unary::Sign, DType::U16 | DType::U32 | DType::U64) => {
             let some = cx.b.cast(x, DType::Bool)?;
             cx.b.cast(some, dtype)?
@@ -89,8 +82,23 @@ pub(super) fn unary(cx: &mut Cx<'_>) -> Results {
     Ok(vec![y])
 }
 
-pub(super) fn no_kernel(dtype: DType) -> Refusal {
-    Refusal::new(format!("{dtype} operands have no kernel"), "cast the operands to float32")
+/// Magnitudes of any type of number.
+pub(super) fn absolute(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
+    let dtype = cx.dtype(x);
+    match dtype {
+        DType::F32 | DType::I32 => Ok(cx.b.unary(Unary::Abs, x)?),
+        DType::I8 | DType::I16 => {
+            let wide = cx.as_i32(x)?;
+            let y = cx.b.unary(Unary::Abs, wide)?;
+            Ok(cx.b.cast(y, dtype)?)
+        }
+        DType::I64 => {
+            let negated = cx.b.unary(Unary::Neg, x)?;
+            Ok(cx.b.binary(Binary::Maximum, x, negated)?)
+        }
+        DType::U8 | DType::U16 | DType::U32 | DType::U64 => Ok(x),
+        _ => Err(no_kernel(dtype)),
+    }
 }
 
 /// ONNX operators of two operands and their TFLite counterparts.

@@ -2,7 +2,7 @@
 
 use super::kernel_type::no_kernel;
 use super::{Cx, Refusal, Results, division};
-use crate::graph::{Binary, Compare, Unary, ValueId};
+use crate::graph::{Binary, Unary, ValueId};
 use crate::tensor::DType;
 
 /// Lowers ONNX `Mod` to `FLOOR_MOD`, corrected where the sign of the dividend is asked for.

@@ -7,11 +7,8 @@
 mod activation;
 mod attention;
 mod batch_normalization;
-<<<<<<< HEAD
-mod bit_shift;
-=======
 mod bit_cast;
->>>>>>> indexing
+mod bit_shift;
 mod by_axis;
 mod cast;
 mod center_crop_pad;

@@ -1,7 +1,10 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, attention, batch_normalization, bit_cast, bit_shift, cast, center_crop_pad, concat, constant, conv, conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity, integer, logic, matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize, reverse_sequence, scatter, shape, slice, softmax, split, tensor_scatter, top_k, transpose, trigonometry, trilu,
+    Cx, Results, activation, attention, batch_normalization, bit_cast, bit_shift, cast, center_crop_pad, concat,
+    constant, conv, conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity,
+    integer, logic, matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize,
+    reverse_sequence, scatter, shape, slice, softmax, split, tensor_scatter, top_k, transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -45,7 +48,6 @@ pub const TABLE: &[Row] = &[
     std("BatchNormalization", batch_normalization::batch_normalization),
     std("BitCast", bit_cast::bit_cast),
     std("BitShift", bit_shift::bit_shift),
-    std("BitShift", integer::bit_shift),
     std("BitwiseAnd", integer::bitwise),
     std("BitwiseNot", integer::bitwise_not),
     std("BitwiseOr", integer::bitwise),
