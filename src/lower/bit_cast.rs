@@ -7,23 +7,22 @@ use crate::graph::Op;
 /// Lowers ONNX `BitCast` to `BITCAST`.
 ///
 /// # Accepts
-/// Types of one width. Of float16, bfloat16 and float64, which are computed as float32, inputs, constants and what comes from another
-/// `BitCast`.
+/// Types of one width. Of float16, bfloat16 and float64, inputs, constants and what comes from another conversion.
 /// # Produces
 /// `BITCAST`; nothing where the type is the same.
 /// # Refuses
-/// Types that TFLite does not have, and computed float16, bfloat16 and float64.
+/// Types that TFLite does not have; float16, bfloat16 and float64 that were computed, which happens in float32.
 pub(super) fn bit_cast(cx: &mut Cx<'_>) -> Results {
     let x = cx.as_given(cx.input(0)?);
     let to = cx.int("to")?.ok_or_else(|| Refusal::new("is missing", "check the model").about("attribute to"))?;
     let to = element_type(to).map_err(|r| r.about("attribute to"))?;
-    if to == cx.dtype(x) {
+    let dtype = cx.dtype(x);
+    if to == dtype {
         return Ok(vec![x]);
     }
-    if to.bits() != cx.dtype(x).bits() {
-        let what =
-            format!("{} does not have the {} bits of {to}: it is computed in another type", cx.dtype(x), to.bits());
-        return Err(Refusal::new(what, "take the bits of an input or of a constant"));
+    if to.bits() != dtype.bits() {
+        let what = format!("the bits of {to} are asked for, but the operand is computed as {dtype}");
+        return Err(Refusal::new(what, "convert the model to float32"));
     }
     Ok(vec![cx.b.one(Op::Bitcast { to }, &[x])?])
 }

@@ -47,6 +47,7 @@ mod reduce;
 mod reshape;
 mod resize;
 mod reverse_sequence;
+mod sample;
 mod scatter;
 mod shape;
 mod slice;
