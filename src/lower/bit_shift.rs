@@ -101,7 +101,7 @@ fn right_by_halves(cx: &mut Cx<'_>, x: ValueId, count: ValueId) -> Result<ValueI
     let (low, high) = (cx.b.select(is_near, near, far)?, cx.b.select(is_near, upper, emptied)?);
     let axis = i32::try_from(axis).unwrap_or_default();
     let joined = cx.b.one(Op::Pack { axis }, &[low, high])?;
-    cx.from_halves(joined, dtype)
+    cx.join_halves(joined, dtype)
 }
 
 /// `INT32` shifted as a number of `dtype`.

@@ -151,7 +151,7 @@ pub(super) fn arithmetic(cx: &mut Cx<'_>, kind: Binary, a: ValueId, b: ValueId) 
         Binary::Maximum | Binary::Minimum => {
             let (a, b) = (cx.ordered(a, &kernel)?, cx.ordered(b, &kernel)?);
             let y = cx.b.binary(kind, a, b)?;
-            cx.from_ordered(y, dtype)
+            cx.restore_order(y, dtype)
         }
         Binary::Div => quotient(cx, a, b),
         _ => Err(no_kernel(dtype)),

@@ -57,7 +57,7 @@ pub(super) fn bitwise(cx: &mut Cx<'_>) -> Results {
         }
         _ => cx.b.binary(Binary::BitwiseXor, a, b)?,
     };
-    Ok(vec![if dtype.bits() == 64 { cx.from_halves(y, dtype)? } else { cx.b.cast(y, dtype)? }])
+    Ok(vec![if dtype.bits() == 64 { cx.join_halves(y, dtype)? } else { cx.b.cast(y, dtype)? }])
 }
 
 /// Integers as `INT32` with the same bits, two for each of 64.

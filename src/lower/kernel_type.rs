@@ -68,7 +68,7 @@ impl Cx<'_> {
         Ok(self.b.cast(x, if dtype == DType::U64 { DType::I64 } else { DType::I32 })?)
     }
 
-    /// `x` in a type that `kernel` lists, where greater numbers are greater still. [`Cx::from_ordered`] gives the numbers back.
+    /// `x` in a type that `kernel` lists, where greater numbers are greater still. [`Cx::restore_order`] gives the numbers back.
     pub fn ordered(&mut self, x: ValueId, kernel: &[DType]) -> Result<ValueId, Refusal> {
         if self.dtype(x) != DType::U64 {
             return self.in_kernel_type(x, kernel);
@@ -78,7 +78,7 @@ impl Cx<'_> {
     }
 
     /// What [`Cx::ordered`] made of `dtype` as `dtype` again.
-    pub fn from_ordered(&mut self, x: ValueId, dtype: DType) -> Result<ValueId, Refusal> {
+    pub fn restore_order(&mut self, x: ValueId, dtype: DType) -> Result<ValueId, Refusal> {
         let x = if dtype == DType::U64 { self.with_flipped_sign(x)? } else { x };
         Ok(self.b.cast(x, dtype)?)
     }
@@ -95,7 +95,7 @@ impl Cx<'_> {
     }
 
     /// 64-bit integers from their halves.
-    pub fn from_halves(&mut self, x: ValueId, to: DType) -> Result<ValueId, Refusal> {
+    pub fn join_halves(&mut self, x: ValueId, to: DType) -> Result<ValueId, Refusal> {
         Ok(self.b.one(Op::Bitcast { to }, &[x])?)
     }
 }

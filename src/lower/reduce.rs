@@ -120,7 +120,7 @@ fn emit(cx: &mut Cx<'_>, kind: Reduce, x: ValueId, axes: Axes, keep_dims: bool) 
     let y = cx.b.one(Op::Reduce { kind, keep_dims }, &[x, axes])?;
     let y = if is_empty { of_nothing(cx, kind, y)? } else { y };
     match kind {
-        Reduce::Max | Reduce::Min => cx.from_ordered(y, dtype),
+        Reduce::Max | Reduce::Min => cx.restore_order(y, dtype),
         _ => Ok(cx.b.cast(y, dtype)?),
     }
 }

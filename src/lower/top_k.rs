@@ -66,7 +66,7 @@ pub(super) fn extremes(cx: &mut Cx<'_>, x: ValueId, k: ValueId, largest: bool) -
         return Err(no_kernel(cx.dtype(x)));
     };
     let values = if largest { values } else { mirrored(cx, values)? };
-    Ok((cx.from_ordered(values, dtype)?, places))
+    Ok((cx.restore_order(values, dtype)?, places))
 }
 
 /// Numbers in the opposite order, without overflow; its own inverse.
