@@ -176,6 +176,7 @@ impl Converter {
             true => quant::store_weights(&mut graph),
             false => quant::forget_weights(&mut graph),
         }
+        report.add_passes(passes::run(&mut graph, &Evaluator, passes::ALWAYS).map_err(Error::infer("passes"))?);
         self.progress.stage("write");
         let mut model = Model::single(graph);
         model.description = format!("litesmith {}", env!("CARGO_PKG_VERSION"));

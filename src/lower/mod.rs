@@ -14,6 +14,7 @@ mod cast;
 mod center_crop_pad;
 mod concat;
 mod constant;
+mod contrib;
 mod conv;
 mod conv_transpose;
 mod cum_prod;

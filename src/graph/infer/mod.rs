@@ -244,7 +244,7 @@ fn result_types(op: &Op, args: &Args<'_>) -> Inferred {
 /// Shape of the same bits in elements of another width.
 fn recast(shape: &Shape, from: usize, to: usize) -> Result<Shape, InferError> {
     let mut dims = shape.dims().to_vec();
-    if from != to && (from.min(to) < 8 || from.max(to) % from.min(to) != 0) {
+    if from != to && (from.min(to) < 8 || !from.max(to).is_multiple_of(from.min(to))) {
         return Err(InferError::new(format!("no parts of {to} bits make {from}")));
     }
     if from > to {
