@@ -67,6 +67,7 @@ pub fn lower(
     custom: &BTreeSet<String>,
     evaluate: &dyn Evaluate,
 ) -> Result<Lowered, Vec<Problem>> {
+    model.graph.forget_unused_results(|node| find(&node.domain, &node.op).is_some());
     super::patterns::recognize(&mut model.graph);
     let mut graph = Graph::new(std::mem::take(&mut model.graph.name));
     let mut driver = Driver::new(&model.graph, &mut graph, custom, evaluate);
@@ -186,8 +187,9 @@ impl<'a> Driver<'a> {
         let is_custom = self.custom.contains(&op);
         let row = find(&node.domain, &node.op).filter(|_| !is_custom);
         if row.is_none() && !is_custom {
-            let hint = format!("`litesmith ops` lists what is; --allow-custom {op} leaves it to a kernel of your own");
-            return refused(self, Some(Refusal::new("the operator is not supported", hint)));
+            let why = super::refused::why(&node.domain, &node.op);
+            let hint = format!("{}; --allow-custom {op} leaves it to a kernel of your own", why.hint);
+            return refused(self, Some(Refusal { hint, ..why }));
         }
         let mut inputs = match self.operands(node) {
             Ok(Some(inputs)) => inputs,

@@ -14,6 +14,7 @@ mod names;
 mod near;
 mod pin;
 mod tensor;
+mod unused;
 
 use std::collections::BTreeMap;
 use std::fmt;
