@@ -4,13 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::OnceLock;
 
+use indexmap::IndexMap;
+
 use super::kernel_type::carrier;
 use super::known::Known;
 use super::quantized::restored;
 use super::{Cx, Refusal, Row, TABLE, custom};
-use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, remove_dead};
+use crate::graph::{
+    Builder, Evaluate, Garbage, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, drop_unused_data,
+    remove_dead,
+};
 use crate::onnx;
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 
 /// Why one node can't be converted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,11 +75,9 @@ pub fn lower(
     model.graph.forget_unused_results(|node| find(&node.domain, &node.op).is_some());
     super::patterns::recognize(&mut model.graph);
     let mut graph = Graph::new(std::mem::take(&mut model.graph.name));
-    let mut driver = Driver::new(&model.graph, &mut graph, custom, evaluate);
-    driver.add_inputs();
-    for (index, node) in model.graph.nodes.iter().enumerate() {
-        driver.lower_node(index, node);
-    }
+    let initializers = std::mem::take(&mut model.graph.initializers);
+    let mut driver = Driver::new(&model.graph, initializers, &mut graph, custom, evaluate);
+    driver.lower_nodes();
     driver.bind_outputs();
     driver.note_carried();
     let Driver { problems, notes, .. } = driver;
@@ -93,11 +96,9 @@ pub fn infer_types(mut model: onnx::Model, names: &[String], evaluate: &dyn Eval
     }
     let mut graph = Graph::default();
     let custom = BTreeSet::new();
-    let mut driver = Driver::new(&model.graph, &mut graph, &custom, evaluate);
-    driver.add_inputs();
-    for (index, node) in model.graph.nodes.iter().enumerate() {
-        driver.lower_node(index, node);
-    }
+    let initializers = std::mem::take(&mut model.graph.initializers);
+    let mut driver = Driver::new(&model.graph, initializers, &mut graph, &custom, evaluate);
+    driver.lower_nodes();
     let Driver { values, graph, .. } = driver;
     let info = |name: &String| {
         let ty = &graph.value((*values.get(name)?)?).ty;
@@ -116,6 +117,8 @@ fn find(domain: &str, op: &str) -> Option<&'static Row> {
 
 struct Driver<'a> {
     model: &'a onnx::Graph,
+    /// Those of the model that no node has used yet.
+    initializers: IndexMap<String, Tensor>,
     graph: &'a mut Graph,
     custom: &'a BTreeSet<String>,
     evaluate: &'a dyn Evaluate,
@@ -133,12 +136,14 @@ struct Driver<'a> {
 impl<'a> Driver<'a> {
     fn new(
         model: &'a onnx::Graph,
+        initializers: IndexMap<String, Tensor>,
         graph: &'a mut Graph,
         custom: &'a BTreeSet<String>,
         evaluate: &'a dyn Evaluate,
     ) -> Driver<'a> {
         Driver {
             model,
+            initializers,
             graph,
             custom,
             evaluate,
@@ -153,7 +158,10 @@ impl<'a> Driver<'a> {
 
     fn add_inputs(&mut self) {
         let model = self.model;
-        for input in model.inputs.iter().filter(|i| !model.initializers.contains_key(&i.name)) {
+        for input in &model.inputs {
+            if self.initializers.contains_key(&input.name) {
+                continue;
+            }
             match input_type(input) {
                 Ok(ty) => {
                     let id = self.graph.add_input(&input.name, ty);
@@ -165,6 +173,22 @@ impl<'a> Driver<'a> {
                     self.values.insert(input.name.clone(), None);
                     self.problems.push(boundary_problem(&input.name, what, hint));
                 }
+            }
+        }
+    }
+
+    fn lower_nodes(&mut self) {
+        self.add_inputs();
+        let mut garbage = Garbage::default();
+        let nodes = &self.model.nodes;
+        for (index, node) in nodes.iter().enumerate() {
+            self.lower_node(index, node);
+            if garbage.is_due(self.graph) {
+                let to_come = nodes.iter().skip(index + 1).flat_map(onnx::Node::mentioned);
+                let ends = self.model.outputs.iter().map(|o| o.name.as_str());
+                let needed: Vec<ValueId> =
+                    to_come.chain(ends).filter_map(|name| self.values.get(name).copied().flatten()).collect();
+                drop_unused_data(self.graph, needed);
             }
         }
     }
@@ -302,8 +326,9 @@ impl<'a> Driver<'a> {
     }
 
     fn initializer(&mut self, name: &str) -> Result<ValueId, Refusal> {
-        if let Some(data) = self.model.initializers.get(name) {
-            let id = self.graph.add_constant(name, data.clone());
+        // Taken out, so that the data go when the graph has no use for them.
+        if let Some(data) = self.initializers.swap_remove(name) {
+            let id = self.graph.add_constant(name, data);
             let id = self.carried(id, name);
             self.values.insert(name.to_string(), Some(id));
             return Ok(id);
