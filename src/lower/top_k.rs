@@ -11,61 +11,25 @@ const KERNEL: &[DType] = &[DType::F32, DType::I8, DType::U8, DType::I16, DType::
 /// Lowers ONNX `TopK` to `TOPK_V2`.
 ///
 /// # Accepts
-/// Any type of number; any axis; `k` as attribute, constant or fed at run time; `largest`. What is not asked to be sorted is
+/// Floats and integers; any axis; `k` as attribute, constant or fed at run time; `largest`. What is not asked to be sorted is
 /// sorted all the same.
 /// # Produces
 /// `TOPK_V2`, its places cast to int64; between transposes for other axes than the last, on `NEG` (or, of integers, -1 less the operand) where the
-/// smallest are wanted.
+/// smallest are wanted. uint32 and uint64 are ordered as int64.
+/// # Refuses
+/// Integers below 8 bits.
 pub(super) fn top_k(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     let axis = cx.axis(cx.int_or("axis", -1)?, x)?;
     let largest = cx.flag_or("largest", true)?;
     cx.ignore(&["sorted"]);
     let k = count(cx)?;
-    let dtype = cx.dtype(x);
     let last = swap_with_last(cx, x, axis)?;
-    let mut rows = cx.b.transpose(x, &last)?;
-    if dtype == DType::U64 {
-        rows = cx.in_signed_64(rows)?;
-    }
+    let rows = cx.b.transpose(x, &last)?;
     let (values, places) = extremes(cx, rows, k, largest)?;
     let values = cx.b.transpose(values, &last)?;
     let places = cx.b.transpose(places, &last)?;
-    let values = if dtype == DType::U64 { shifted_to_unsigned(cx, values)? } else { cx.b.cast(values, dtype)? };
     Ok(vec![values, cx.b.cast(places, DType::I64)?])
-}
-
-/// The place of the first of the largest or smallest elements along an axis, which is kept. `INT64`.
-pub(super) fn first_extreme(cx: &mut Cx<'_>, x: ValueId, axis: usize, largest: bool) -> Result<ValueId, Refusal> {
-    let last = swap_with_last(cx, x, axis)?;
-    let rows = cx.b.transpose(x, &last)?;
-    let one = cx.b.scalar(1i32);
-    let (_, places) = extremes(cx, rows, one, largest)?;
-    let places = cx.b.transpose(places, &last)?;
-    Ok(cx.b.cast(places, DType::I64)?)
-}
-
-impl Cx<'_> {
-    /// Unsigned integers as `INT64` in the same order: of 64 bits, they are moved so that zero becomes the lowest number.
-    pub fn in_signed_64(&mut self, x: ValueId) -> Result<ValueId, Refusal> {
-        match self.dtype(x) {
-            DType::I64 => Ok(x),
-            DType::U32 => Ok(self.b.cast(x, DType::I64)?),
-            DType::U64 => {
-                let bits = self.b.one(Op::Bitcast { to: DType::I64 }, &[x])?;
-                let lowest = self.b.scalar(i64::MIN);
-                Ok(self.b.add(bits, lowest)?)
-            }
-            other => Err(no_kernel(other)),
-        }
-    }
-}
-
-/// What [`Cx::in_signed_64`] made of 64 bits, as it was.
-fn shifted_to_unsigned(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
-    let lowest = cx.b.scalar(i64::MIN);
-    let bits = cx.b.add(x, lowest)?;
-    Ok(cx.b.one(Op::Bitcast { to: DType::U64 }, &[bits])?)
 }
 
 fn count(cx: &mut Cx<'_>) -> Result<ValueId, Refusal> {
@@ -89,10 +53,11 @@ fn swap_with_last(cx: &Cx<'_>, x: ValueId, axis: usize) -> Result<Perm, Refusal>
     Perm::new(axes).ok_or_else(|| Refusal::new("the axis does not fit the operand", ""))
 }
 
-/// The `k` largest or smallest elements of each row in a type of the kernel, in order, and their places; the first of equals comes
+/// The `k` largest or smallest elements of each row, in order, and their places; the first of equals comes
 /// first.
 pub(super) fn extremes(cx: &mut Cx<'_>, x: ValueId, k: ValueId, largest: bool) -> Result<(ValueId, ValueId), Refusal> {
-    let mut x = cx.in_kernel_type(x, KERNEL)?;
+    let dtype = cx.dtype(x);
+    let mut x = cx.ordered(x, KERNEL)?;
     if !largest && matches!(cx.dtype(x), DType::I8 | DType::U8 | DType::I16) {
         x = cx.as_i32(x)?;
     }
@@ -100,7 +65,8 @@ pub(super) fn extremes(cx: &mut Cx<'_>, x: ValueId, k: ValueId, largest: bool) -
     let &[values, places] = cx.b.emit(Op::TopK, &[Some(rows), Some(k)])?.as_slice() else {
         return Err(no_kernel(cx.dtype(x)));
     };
-    Ok((if largest { values } else { mirrored(cx, values)? }, places))
+    let values = if largest { values } else { mirrored(cx, values)? };
+    Ok((cx.restore_order(values, dtype)?, places))
 }
 
 /// Numbers in the opposite order, without overflow; its own inverse.
