@@ -44,6 +44,9 @@ pub(super) fn unique(cx: &mut Cx<'_>) -> Results {
     Ok(results)
 }
 
+/// Types that are compared: kernels take those of 8 bits for quantized ones.
+const COMPARED: &[DType] = &[DType::F32, DType::I32, DType::I64];
+
 /// Groups of equals; `INT32`.
 struct Groups {
     /// `[groups]`: the first element of each.
@@ -69,6 +72,7 @@ impl Groups {
 
 /// Elements in order of size: a group begins where one differs from the one before.
 fn of_sorted(cx: &mut Cx<'_>, x: ValueId) -> Result<Groups, Refusal> {
+    let x = cx.ordered(x, COMPARED)?;
     let count = cx.extent_of(x, 0)?;
     let (values, order) = extremes(cx, x, count, false)?;
     let zero = cx.b.scalar(0i32);
@@ -110,11 +114,7 @@ fn of_slices(cx: &mut Cx<'_>, x: ValueId, axis: usize, sorted: bool) -> Result<G
     let extents = cx.fixed_shape(rows)?;
     let &[count, width] = extents.as_slice() else { return Err(Refusal::new("no rows", "")) };
     countable(&[count, count, width])?;
-    let rows = match cx.dtype(rows) {
-        DType::Bool | DType::U8 | DType::I8 | DType::I16 | DType::U16 => cx.as_i32(rows)?,
-        DType::U32 => cx.b.cast(rows, DType::I64)?,
-        _ => rows,
-    };
+    let rows = cx.ordered(rows, COMPARED)?;
     let (count, width) = (count as i64, width as i64);
     let one_side = cx.b.reshape(rows, &[count, 1, width])?;
     let other_side = cx.b.reshape(rows, &[1, count, width])?;
