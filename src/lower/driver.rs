@@ -4,13 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::OnceLock;
 
+use indexmap::IndexMap;
+
 use super::kernel_type::carrier;
 use super::known::Known;
 use super::quantized::restored;
 use super::{Cx, Refusal, Row, TABLE, custom};
-use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, remove_dead};
+use crate::graph::{
+    Builder, Evaluate, Garbage, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, drop_unused_data,
+    remove_dead,
+};
 use crate::onnx;
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 
 /// Why one node can't be converted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,11 +75,9 @@ pub fn lower(
     model.graph.forget_unused_results(|node| find(&node.domain, &node.op).is_some());
     super::patterns::recognize(&mut model.graph);
     let mut graph = Graph::new(std::mem::take(&mut model.graph.name));
-    let mut driver = Driver::new(&model.graph, &mut graph, custom, evaluate);
-    driver.add_inputs();
-    for (index, node) in model.graph.nodes.iter().enumerate() {
-        driver.lower_node(index, node);
-    }
+    let initializers = std::mem::take(&mut model.graph.initializers);
+    let mut driver = Driver::new(&model.graph, initializers, &mut graph, custom, evaluate);
+    driver.lower_nodes();
     driver.bind_outputs();
     driver.note_carried();
     let Driver { problems, notes, .. } = driver;
@@ -93,11 +96,9 @@ pub fn infer_types(mut model: onnx::Model, names: &[String], evaluate: &dyn Eval
     }
     let mut graph = Graph::default();
     let custom = BTreeSet::new();
-    let mut driver = Driver::new(&model.graph, &mut graph, &custom, evaluate);
-    driver.add_inputs();
-    for (index, node) in model.graph.nodes.iter().enumerate() {
-        driver.lower_node(index, node);
-    }
+    let initializers = std::mem::take(&mut model.graph.initializers);
+    let mut driver = Driver::new(&model.graph, initializers, &mut graph, &custom, evaluate);
+    driver.lower_nodes();
     let Driver { values, graph, .. } = driver;
     let info = |name: &String| {
         let ty = &graph.value((*values.get(name)?)?).ty;
@@ -116,6 +117,8 @@ fn find(domain: &str, op: &str) -> Option<&'static Row> {
 
 struct Driver<'a> {
     model: &'a onnx::Graph,
+    /// Those of the model that no node has used yet.
+    initializers: IndexMap<String, Tensor>,
     graph: &'a mut Graph,
     custom: &'a BTreeSet<String>,
     evaluate: &'a dyn Evaluate,
@@ -133,12 +136,14 @@ struct Driver<'a> {
 impl<'a> Driver<'a> {
     fn new(
         model: &'a onnx::Graph,
+        initializers: IndexMap<String, Tensor>,
         graph: &'a mut Graph,
         custom: &'a BTreeSet<String>,
         evaluate: &'a dyn Evaluate,
     ) -> Driver<'a> {
         Driver {
             model,
+            initializers,
             graph,
             custom,
             evaluate,
@@ -153,7 +158,10 @@ impl<'a> Driver<'a> {
 
     fn add_inputs(&mut self) {
         let model = self.model;
-        for input in model.inputs.iter().filter(|i| !model.initializers.contains_key(&i.name)) {
+        for input in &model.inputs {
+            if self.initializers.contains_key(&input.name) {
+                continue;
+            }
             match input_type(input) {
                 Ok(ty) => {
                     let id = self.graph.add_input(&input.name, ty);
@@ -165,6 +173,22 @@ impl<'a> Driver<'a> {
                     self.values.insert(input.name.clone(), None);
                     self.problems.push(boundary_problem(&input.name, what, hint));
                 }
+            }
+        }
+    }
+
+    fn lower_nodes(&mut self) {
+        self.add_inputs();
+        let mut garbage = Garbage::default();
+        let nodes = &self.model.nodes;
+        for (index, node) in nodes.iter().enumerate() {
+            self.lower_node(index, node);
+            if garbage.is_due(self.graph) {
+                let to_come = nodes.iter().skip(index + 1).flat_map(onnx::Node::mentioned);
+                let ends = self.model.outputs.iter().map(|o| o.name.as_str());
+                let needed: Vec<ValueId> =
+                    to_come.chain(ends).filter_map(|name| self.values.get(name).copied().flatten()).collect();
+                drop_unused_data(self.graph, needed);
             }
         }
     }
@@ -254,7 +278,9 @@ impl<'a> Driver<'a> {
         let Some(carrier) = carrier(dtype) else { return id };
         self.carried.insert(dtype);
         if let Some(Ok(data)) = self.graph.constant(id).map(|data| data.cast(carrier)) {
-            return self.graph.add_constant(self.graph.value(id).name.clone(), data);
+            let constant = self.graph.add_constant(self.graph.value(id).name.clone(), data);
+            self.known.add_carrier(constant, id);
+            return constant;
         }
         let producer = self.graph.nodes.last().filter(|n| n.outputs.contains(&id));
         let (origin, cast) = producer.map_or((None, None), |n| (n.origin, n.input(0).filter(|_| is_cast(n))));
@@ -262,7 +288,11 @@ impl<'a> Driver<'a> {
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(origin, name);
         // The kernel of CAST takes all of these types.
-        b.cast(from, carrier).unwrap_or(id)
+        let cast = b.cast(from, carrier).unwrap_or(id);
+        if from == id {
+            self.known.add_carrier(cast, id);
+        }
+        cast
     }
 
     fn note_carried(&mut self) {
@@ -296,8 +326,9 @@ impl<'a> Driver<'a> {
     }
 
     fn initializer(&mut self, name: &str) -> Result<ValueId, Refusal> {
-        if let Some(data) = self.model.initializers.get(name) {
-            let id = self.graph.add_constant(name, data.clone());
+        // Taken out, so that the data go when the graph has no use for them.
+        if let Some(data) = self.initializers.swap_remove(name) {
+            let id = self.graph.add_constant(name, data);
             let id = self.carried(id, name);
             self.values.insert(name.to_string(), Some(id));
             return Ok(id);
@@ -375,6 +406,9 @@ impl Driver<'_> {
     fn as_declared(&mut self, id: ValueId, output: &onnx::ValueInfo) -> ValueId {
         let declared = output.dtype.filter(|&dtype| carrier(dtype) == Some(self.graph.dtype(id)));
         let Some(dtype) = declared else { return id };
+        if let Some(given) = self.known.given(id).filter(|&given| self.graph.dtype(given) == dtype) {
+            return given;
+        }
         let origin = self.graph.nodes.iter().rev().find(|n| n.outputs.contains(&id)).and_then(|n| n.origin);
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(origin, &output.name);

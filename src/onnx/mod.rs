@@ -12,6 +12,7 @@ mod extra;
 mod functions;
 mod names;
 mod near;
+mod outline;
 mod pin;
 mod tensor;
 mod unused;
