@@ -152,7 +152,7 @@ impl Stored {
         }
         let kept = |&scale: &f64| f16::from_f32(bf16::from_f64(scale).to_f32());
         let scales: Vec<f16> = self.scales.iter().map(kept).collect();
-        if !scales.iter().all(|scale| scale.is_normal()) {
+        if !scales.iter().all(|scale| scale.is_normal() && scale.is_sign_positive()) {
             return None;
         }
         let nibbles = self.integers.iter().map(|stored| stored.wrapping_sub(8));
