@@ -1,10 +1,11 @@
 //! ONNX operators on signals: `DFT`, `STFT`, windows, `MelWeightMatrix`.
 //!
-//! Owns: the discrete Fourier transform as a product with a matrix of constants, which is exact for any length, in each direction, for
-//! real and complex signals; complex numbers are a last axis of two.
+//! Owns: the discrete Fourier transform as a product with a matrix, of constants where lengths are known. It is exact for any length, in
+//! each direction, for real and complex signals; complex numbers are a last axis of two.
 
 mod dft;
 mod mel;
+mod run_time;
 mod stft;
 mod windows;
 
@@ -38,6 +39,7 @@ impl Transform {
     /// the operand, `(number, part)`.
     fn matrix(&self, given: usize, parts: usize) -> Result<Vec<f64>, Refusal> {
         let (numbers, result_parts) = self.result();
+        countable(&[self.length])?;
         let size = countable(&[numbers, result_parts, given, parts])?;
         let angles: Vec<(f64, f64)> =
             (0..self.length).map(|i| (std::f64::consts::TAU * i as f64 / self.length as f64).sin_cos()).collect();
