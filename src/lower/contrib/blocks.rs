@@ -146,7 +146,10 @@ impl Stored {
     /// `INT4 [outputs, inputs]` and `FLOAT16 [outputs, blocks]`, where `FULLY_CONNECTED` has a kernel that is right for them: the one for
     /// rows of whole blocks, and no fewer than 4 of them.
     fn for_kernel(&self, of: &Blocks) -> Option<(Tensor, Tensor)> {
-        let fits = of.bits == 4 && [32, 64, 128, 256].contains(&of.size) && of.inputs % of.size == 0 && of.outputs >= 4;
+        let fits = of.bits == 4
+            && [32, 64, 128, 256].contains(&of.size)
+            && of.inputs.is_multiple_of(of.size)
+            && of.outputs >= 4;
         if !fits || self.zero_points.iter().any(|&z| z != 8.0) {
             return None;
         }
