@@ -1,11 +1,11 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, attention, batch_normalization, bit_cast, bit_shift, cast, center_crop_pad, concat,
-    constant, contrib, conv, conv_transpose, cum_prod, depth_to_space, det, einsum, elementwise, erf, expand, gather,
-    identity, integer, logic, loss, matmul, ml, nonzero, normalization, one_hot, pad, pool, quantized, recurrent,
-    reduce, reshape, resize, reverse_sequence, sample, scatter, shape, signal, slice, softmax, split, tensor_scatter,
-    tf_idf, top_k, transpose, trigonometry, trilu,
+    Cx, Results, activation, attention, batch_normalization, bit_cast, bit_shift, cast, center_crop_pad, col2im,
+    concat, constant, contrib, conv, conv_transpose, cum_prod, depth_to_space, det, einsum, elementwise, erf, expand,
+    gather, identity, integer, logic, loss, matmul, ml, non_max_suppression, nonzero, normalization, one_hot, pad,
+    pool, pool_indices, quantized, recurrent, reduce, reshape, resize, reverse_sequence, sample, scatter, shape,
+    signal, slice, softmax, split, tensor_scatter, tf_idf, top_k, transpose, trigonometry, trilu, unique,
 };
 
 /// One accepted operator.
@@ -72,6 +72,7 @@ pub const TABLE: &[Row] = &[
     std("Celu", activation::celu),
     std("CenterCropPad", center_crop_pad::center_crop_pad),
     std("Clip", activation::clip),
+    std("Col2Im", col2im::col_2_im),
     std("Compress", nonzero::compress),
     std("Concat", concat::concat),
     std("Constant", constant::constant),
@@ -138,6 +139,7 @@ pub const TABLE: &[Row] = &[
     std("Max", elementwise::variadic),
     std("MaxPool", pool::max_pool),
     std("MaxRoiPool", sample::max_roi_pool),
+    std("MaxUnpool", pool_indices::max_unpool),
     std("Mean", elementwise::variadic),
     std("MeanVarianceNormalization", normalization::mean_variance_normalization),
     std("MelWeightMatrix", signal::mel_weight_matrix),
@@ -147,6 +149,7 @@ pub const TABLE: &[Row] = &[
     std("Mul", elementwise::binary),
     std("Neg", elementwise::unary),
     std("NegativeLogLikelihoodLoss", loss::negative_log_likelihood_loss),
+    std("NonMaxSuppression", non_max_suppression::non_max_suppression),
     std("NonZero", nonzero::non_zero),
     std("Not", logic::not),
     std("OneHot", one_hot::one_hot),
@@ -213,6 +216,7 @@ pub const TABLE: &[Row] = &[
     std("TopK", top_k::top_k),
     std("Transpose", transpose::transpose),
     std("Trilu", trilu::trilu),
+    std("Unique", unique::unique),
     std("Unsqueeze", reshape::unsqueeze),
     std("Upsample", resize::upsample),
     std("Where", logic::where_),
