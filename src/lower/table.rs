@@ -30,6 +30,11 @@ const fn ms(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
     Row { domain: "com.microsoft", op, lower }
 }
 
+/// An operator that ONNX tries out.
+const fn preview(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+    Row { domain: "ai.onnx.preview", op, lower }
+}
+
 /// An operator that [`super::patterns`] puts together.
 const fn own(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
     Row { domain: "litesmith", op, lower }
@@ -248,6 +253,7 @@ pub const TABLE: &[Row] = &[
     ml("TreeEnsemble", ml::tree_ensemble),
     ml("TreeEnsembleClassifier", ml::tree_ensemble_classifier),
     ml("TreeEnsembleRegressor", ml::tree_ensemble_regressor),
+    preview("FlexAttention", attention::flex_attention),
     ms("Attention", contrib::packed_attention),
     ms("BiasAdd", contrib::bias_add),
     ms("BiasGelu", contrib::bias_gelu),
