@@ -90,7 +90,7 @@ impl Cx<'_> {
     /// Rows of each entry of a batch, `[N, rows, ..]`, at indices into that entry alone, `[N, ..]`.
     pub fn gather_in_batch(&mut self, x: ValueId, indices: ValueId) -> Result<ValueId, Refusal> {
         let dtype = self.dtype(x);
-        let carried = self.in_kernel_type(x, KERNEL)?;
+        let carried = self.in_moved_type(x, KERNEL)?;
         let gathered = self.b.one(Op::Gather { axis: 1, batch_dims: 1 }, &[carried, indices])?;
         Ok(self.b.cast(gathered, dtype)?)
     }

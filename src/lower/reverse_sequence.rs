@@ -25,7 +25,7 @@ pub(super) fn reverse_sequence(cx: &mut Cx<'_>) -> Results {
         );
     }
     let dtype = cx.dtype(x);
-    let carried = cx.in_kernel_type(x, KERNEL)?;
+    let carried = cx.in_moved_type(x, KERNEL)?;
     let op = Op::ReverseSequence { seq_dim: time as i32, batch_dim: batch as i32 };
     let y = cx.b.one(op, &[carried, lengths])?;
     Ok(vec![cx.b.cast(y, dtype)?])
