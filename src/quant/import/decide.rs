@@ -1,6 +1,6 @@
 //! Whether a node has an integer kernel for the scales around it.
 
-use super::super::spec::{Bound, Outcome, Role, Rule, Treatment, compares, treatment};
+use super::super::spec::{Bound, Outcome, Role, Rule, Treatment, compares, has_int16, treatment};
 use super::constants::{Weights, own_form, stored};
 use super::form::Form;
 use super::wanted::Wanted;
@@ -34,6 +34,8 @@ pub(super) trait Stores {
     /// The form in which `id` was made, and whether its integers stand for it exactly.
     fn made_as(&self, id: ValueId) -> Option<(Form, bool)>;
 }
+
+const NO_INT16: &str = "there is no int16 kernel that is right";
 
 /// Integers of averages are rounded before they are brought to the scale of the result: no more than this part of its step.
 const COARSEST_AVERAGE: f64 = 1.5;
@@ -89,8 +91,8 @@ impl<S: Stores> Judge<'_, S> {
         };
         let wanted = self.wanted(node);
         let form = common.or(wanted).ok_or("its result is used as real numbers")?;
-        if form.dtype != DType::I8 {
-            return Err("there is no int8 around it".into());
+        if form.dtype == DType::I16 && !has_int16(&node.op) {
+            return Err(NO_INT16.into());
         }
         let mut operands: Vec<Want> = node.inputs.iter().map(|_| Want::AsItIs).collect();
         for (i, _) in data {
@@ -117,17 +119,12 @@ impl<S: Stores> Judge<'_, S> {
             let Some((form, true)) = self.stores.made_as(id) else {
                 return Err("an operand has no scale in the model".into());
             };
-            if form.dtype != DType::I8 {
-                return Err("there is no int8 around it".into());
-            }
             (operands[i], scales[i]) = (Want::Stored(form), form.scale());
         }
-        if data.is_empty() {
-            return Err("no operand has a scale in the model".into());
-        }
+        let dtype = self.one_type(node, rule, &data)?;
         for &(i, id) in &constants {
             let symmetric = rule.operands.get(i) == Some(&Role::Factor);
-            let form = own_form(self.graph, id, DType::I8, symmetric);
+            let form = own_form(self.graph, id, dtype, symmetric);
             let form = form.ok_or("a constant operand has no scale in the model")?;
             let data = self.graph.constant(id).and_then(|data| stored(data, form));
             let (data, _) = data.ok_or("a constant can't be stored as integers")?;
@@ -136,6 +133,20 @@ impl<S: Stores> Judge<'_, S> {
         self.layer(node, rule, &mut operands, &mut scales)?;
         let form = self.result(node, rule, &data, &scales)?;
         Ok(Plan { operands, form, exact: false })
+    }
+
+    /// The type of integers that all operands are.
+    fn one_type(&self, node: &Node, rule: &Rule, data: &[(usize, ValueId)]) -> Result<DType, String> {
+        let mut types = data.iter().filter_map(|&(_, id)| Some(self.stores.made_as(id)?.0.dtype));
+        let first = types.next().ok_or("no operand has a scale in the model")?;
+        if types.any(|dtype| dtype != first) {
+            return Err("its operands are integers of different types".into());
+        }
+        // Kernels of 16 bits have other fixed scales, and tables that are off by some steps.
+        if first == DType::I16 && (!has_int16(&node.op) || matches!(rule.outcome, Outcome::Fixed(_))) {
+            return Err(NO_INT16.into());
+        }
+        Ok(first)
     }
 
     /// Weights and bias.
@@ -172,8 +183,9 @@ impl<S: Stores> Judge<'_, S> {
             return Ok(None);
         }
         let wanted = self.wanted(node).ok_or("its result has no scale in the model")?;
-        if wanted.dtype != DType::I8 {
-            return Err("there is no int8 around it".into());
+        let made = data.first().and_then(|&(_, id)| self.stores.made_as(id)).map(|(form, _)| form);
+        if made.is_none_or(|made| made.dtype != wanted.dtype) {
+            return Err("its operands and its result are integers of different types".into());
         }
         match rule.outcome {
             Outcome::Free => {
@@ -198,8 +210,7 @@ impl<S: Stores> Judge<'_, S> {
                 Ok(Some(fixed))
             }
             Outcome::Shared => {
-                let own = data.first().and_then(|&(_, id)| self.stores.made_as(id)).map(|(form, _)| form);
-                let own = own.filter(|form| form.scale() <= wanted.scale() * COARSEST_AVERAGE);
+                let own = made.filter(|form| form.scale() <= wanted.scale() * COARSEST_AVERAGE);
                 Ok(Some(
                     own.ok_or("its int8 kernel keeps the scale of the operand, which is coarser than the result's")?,
                 ))

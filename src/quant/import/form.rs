@@ -47,6 +47,6 @@ impl Form {
         let exact = f64::from(x) / self.scale() + zero_point;
         let stored = exact.round_ties_even().clamp(low, high);
         // Numbers that came from integers are `float32` products.
-        (stored, (exact - stored).abs() < 1e-3)
+        (stored, (exact - stored).abs() < 1e-3 + exact.abs() * 1e-6)
     }
 }

@@ -9,8 +9,10 @@
 //! This is the only place in the room, with [`sees`], that names operators.
 
 mod sees;
+mod wide;
 
 pub(super) use sees::{Sees, sees};
+pub(super) use wide::has_int16;
 
 use super::range::Params;
 use crate::graph::{Activation, Binary, Graph, Node, Op, Pool, Reduce, Unary, ValueId};
