@@ -158,7 +158,8 @@ impl Converter {
     fn float_graph(&self, model: onnx::Model, report: &mut Report) -> Result<Graph, Error> {
         let evaluate = &Evaluator;
         self.progress.stage("lower");
-        let lowered = lower::lower(model, evaluate).map_err(|problems| Error::Unsupported(Problems(problems)))?;
+        let lowered = lower::lower(model, lower::Options { unroll: self.options.unroll }, evaluate)
+            .map_err(|problems| Error::Unsupported(Problems(problems)))?;
         report.notes.extend(lowered.notes.iter().map(|n| format!("{} {:?}: {}", n.op, n.node, n.what)));
         let mut graph = lowered.graph;
         let run_passes = |graph: &mut Graph, which, report: &mut Report| -> Result<(), Error> {

@@ -54,6 +54,9 @@ pub struct Options {
     /// Fixed extents for inputs that are dynamic in the model.
     pub shapes: BTreeMap<String, Vec<usize>>,
     pub channels_last: ChannelsLast,
+    /// Loops of up to so many steps are written out, one step after the other; longer ones become `WHILE`. Steps that are written
+    /// out are optimized and quantized like the rest of the model, but make the file larger.
+    pub unroll: usize,
     pub float64: Float64,
     /// Rewrites that make the graph smaller or faster; off for finding faults.
     pub passes: bool,
@@ -68,6 +71,7 @@ impl Default for Options {
             calibration: None,
             shapes: BTreeMap::new(),
             channels_last: ChannelsLast::Keep,
+            unroll: 16,
             float64: Float64::Keep,
             passes: true,
             layout: true,

@@ -68,7 +68,11 @@ fn cases_compute_the_same_without_layout() {
     let (mut checked, mut wrong) = (0, Vec::new());
     for path in files {
         // What is not supported, and says so, is for the cases themselves.
-        let Ok(Ok(lowered)) = onnx::read_file(&path).map(|model| lower::lower(model, &Evaluator)) else { continue };
+        let Ok(Ok(lowered)) =
+            onnx::read_file(&path).map(|model| lower::lower(model, lower::Options::default(), &Evaluator))
+        else {
+            continue;
+        };
         let data = arrays(&path.with_extension("npz"));
         let inputs = data.into_iter().filter_map(|(k, v)| Some((k.strip_prefix("in:")?.to_string(), v))).collect();
         checked += 1;
@@ -87,17 +91,18 @@ fn models_compute_the_same() {
     onnx_files(&folder, &mut files);
     let mut wrong = Vec::new();
     for path in files {
-        let lowered = match onnx::read_file(&path).map(|model| lower::lower(model, &Evaluator)) {
-            Ok(Ok(lowered)) => lowered,
-            Ok(Err(problems)) => {
-                println!("skipped: {}: {} problems", path.display(), problems.len());
-                continue;
-            }
-            Err(e) => {
-                println!("skipped: {}: {e}", path.display());
-                continue;
-            }
-        };
+        let lowered =
+            match onnx::read_file(&path).map(|model| lower::lower(model, lower::Options::default(), &Evaluator)) {
+                Ok(Ok(lowered)) => lowered,
+                Ok(Err(problems)) => {
+                    println!("skipped: {}: {} problems", path.display(), problems.len());
+                    continue;
+                }
+                Err(e) => {
+                    println!("skipped: {}: {e}", path.display());
+                    continue;
+                }
+            };
         let inputs = arrays(&path.with_file_name("io").join("input_0.npz"));
         for with_layout in [false, true] {
             if let Err(what) = check(&lowered.graph, with_layout, &inputs) {

@@ -32,6 +32,9 @@ pub struct Args {
     /// Float64 inputs and outputs: all is computed in float32 inside
     #[arg(long, value_enum, default_value = "keep")]
     float64: Double,
+    /// Write out loops of up to so many steps; longer ones become WHILE
+    #[arg(long, value_name = "STEPS", default_value_t = 16)]
+    unroll: usize,
     /// Print no summary
     #[arg(short, long)]
     quiet: bool,
@@ -91,6 +94,7 @@ fn options(args: &Args) -> Result<Options> {
         Scheme::None => Quantize::None,
         Scheme::Int8 => Quantize::Int8,
     };
+    options.unroll = args.unroll;
     options.calibration = args.calibration.clone().map(Calibration::Path);
     for (name, dims) in &args.shapes {
         if options.shapes.insert(name.clone(), dims.clone()).is_some() {

@@ -35,11 +35,13 @@ mod opsets;
 mod pad;
 mod patterns;
 mod pool;
+mod problem;
 mod quantized;
 mod recurrent;
 mod reduce;
 mod reshape;
 mod resize;
+mod scope;
 mod shape;
 mod slice;
 mod softmax;
@@ -52,10 +54,24 @@ mod trilu;
 mod window;
 
 pub use documentation::{Documented, OPERATORS};
-pub use driver::{Lowered, Note, Problem, lower};
+pub use driver::{Lowered, lower};
 pub use opsets::{NEWEST, VERSIONS};
+pub use problem::{Note, Problem};
 pub use table::{Row, TABLE};
 
 pub(crate) use cx::{Cx, Refusal, Results};
 
 use cx::countable;
+
+/// What lowering can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Loops of up to so many steps are written out, one step after the other.
+    pub unroll: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { unroll: 16 }
+    }
+}

@@ -13,20 +13,27 @@ pub struct Row {
     pub domain: &'static str,
     pub op: &'static str,
     pub(super) lower: fn(&mut Cx<'_>) -> Results,
+    /// Takes sequences and optional values, not just tensors.
+    pub(super) lists: bool,
 }
 
 const fn std(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
-    Row { domain: "", op, lower }
+    Row { domain: "", op, lower, lists: false }
+}
+
+/// A standard operator that takes sequences and optional values too.
+const fn lists(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+    Row { domain: "", op, lower, lists: true }
 }
 
 /// An operator of ONNX Runtime.
 const fn microsoft(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
-    Row { domain: "com.microsoft", op, lower }
+    Row { domain: "com.microsoft", op, lower, lists: false }
 }
 
 /// An operator that [`super::patterns`] puts together.
 const fn own(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
-    Row { domain: "litesmith", op, lower }
+    Row { domain: "litesmith", op, lower, lists: false }
 }
 
 /// Sorted by domain and name.
