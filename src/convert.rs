@@ -69,6 +69,12 @@ impl Converter {
         self
     }
 
+    /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`]: 8 bits for each output channel unless told otherwise.
+    pub fn weights(mut self, weights: quant::WeightOptions) -> Converter {
+        self.options.weights = weights;
+        self
+    }
+
     /// Samples for [`Quantize::Int8`]: a folder of `.npz` (arrays named after the inputs) or `.npy` files, or one `.npz` whose arrays
     /// are stacked along their first axis.
     pub fn calibration(mut self, path: impl AsRef<Path>) -> Converter {
@@ -79,6 +85,31 @@ impl Converter {
     /// Fixes the extents of an input.
     pub fn shape(mut self, input: impl Into<String>, dims: &[usize]) -> Converter {
         self.options.shapes.insert(input.into(), dims.to_vec());
+        self
+    }
+
+    /// Fixes the size of the batch: of dynamic extents of inputs whose name contains "batch", or else stand first.
+    pub fn batch(mut self, size: usize) -> Converter {
+        self.options.batch = Some(size);
+        self
+    }
+
+    /// Converts the part of a model that leads from these values, which become the inputs, in order.
+    pub fn inputs<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Converter {
+        self.options.inputs = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Converts the part of a model that leads to these values, which become the outputs, in order.
+    pub fn outputs<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Converter {
+        self.options.outputs = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Writes an operator (`Op`, or `domain::Op` where it is not ONNX's own domain) as a custom one of that name, for a kernel of
+    /// your own.
+    pub fn allow_custom(mut self, operator: impl Into<String>) -> Converter {
+        self.options.allow_custom.insert(operator.into());
         self
     }
 
@@ -121,16 +152,22 @@ impl Converter {
         if self.options.quantize == Quantize::Int8 && self.options.calibration.is_none() {
             return Err(Error::Options("int8 needs calibration samples: --calibration FOLDER".into()));
         }
-        for (name, dims) in &self.options.shapes {
-            model.pin_shape(name, dims).map_err(Error::Options)?;
+        self.cut(&mut model)?;
+        model.pin_shapes(&self.options.shapes).map_err(Error::Options)?;
+        if let Some(batch) = self.options.batch {
+            model.pin_batch(batch).map_err(Error::Options)?;
         }
         if self.options.float64 == Float64::Cast {
             model.redeclare(DType::F64, DType::F32);
         }
         let mut report = Report::of_source(&model, source_bytes);
         let mut graph = self.float_graph(model, &mut report)?;
-        if self.options.quantize == Quantize::Int8 {
-            self.quantize_int8(&mut graph, &mut report)?;
+        match self.options.quantize {
+            Quantize::None => {}
+            Quantize::Float16 => self.quantize_weights(&mut graph, quant::Scheme::Float16, &mut report)?,
+            Quantize::Dynamic => self.quantize_weights(&mut graph, quant::Scheme::Dynamic, &mut report)?,
+            Quantize::Weights => self.quantize_weights(&mut graph, quant::Scheme::Only, &mut report)?,
+            Quantize::Int8 => self.quantize_int8(&mut graph, &mut report)?,
         }
         self.progress.stage("write");
         let mut model = Model::single(graph);
@@ -154,12 +191,33 @@ impl Converter {
         Ok(Converted { bytes, report })
     }
 
+    /// Leaves what is between the inputs and outputs that were asked for.
+    fn cut(&self, model: &mut onnx::Model) -> Result<(), Error> {
+        let Options { inputs, outputs, shapes, .. } = &self.options;
+        if inputs.is_empty() && outputs.is_empty() {
+            return Ok(());
+        }
+        let undeclared = model.undeclared(inputs);
+        if !undeclared.is_empty() {
+            let inferred = lower::infer_types(model.clone(), &undeclared, &Evaluator);
+            model.graph.value_info.extend(inferred.into_iter().map(|info| (info.name.clone(), info)));
+        }
+        model.cut(inputs, outputs, shapes).map_err(|problems| {
+            let problems: Vec<String> = problems.iter().map(|p| format!("\n  {p}")).collect();
+            Error::Options(format!("the model can't be cut:{}", problems.concat()))
+        })
+    }
+
     /// From ONNX to the float graph that is written or quantized.
     fn float_graph(&self, model: onnx::Model, report: &mut Report) -> Result<Graph, Error> {
         let evaluate = &Evaluator;
         self.progress.stage("lower");
-        let lowered = lower::lower(model, lower::Options { unroll: self.options.unroll }, evaluate)
-            .map_err(|problems| Error::Unsupported(Problems(problems)))?;
+        let unused: Vec<String> =
+            self.options.allow_custom.iter().filter(|op| !model.has_operator(op)).cloned().collect();
+        let options = lower::Options { unroll: self.options.unroll, custom: self.options.allow_custom.clone() };
+        let lowered = lower::lower(model, options, evaluate);
+        let lowered = lowered.map_err(|problems| Error::Unsupported(Problems(problems)))?;
+        report.notes.extend(unused.iter().map(|op| format!("--allow-custom {op}: the model has no such operator")));
         report.notes.extend(lowered.notes.iter().map(|n| format!("{} {:?}: {}", n.op, n.node, n.what)));
         let mut graph = lowered.graph;
         let run_passes = |graph: &mut Graph, which, report: &mut Report| -> Result<(), Error> {
@@ -177,6 +235,12 @@ impl Converter {
         }
         run_passes(&mut graph, passes::AFTER_LAYOUT, report)?;
         Ok(graph)
+    }
+
+    fn quantize_weights(&self, graph: &mut Graph, scheme: quant::Scheme, report: &mut Report) -> Result<(), Error> {
+        self.progress.stage("quantize");
+        report.weights = Some(quant::quantize_weights(graph, scheme, self.options.weights)?);
+        Ok(())
     }
 
     fn quantize_int8(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {

@@ -36,4 +36,5 @@ pub use convert::{Converted, Converter};
 pub use error::{Error, Problems};
 pub use options::{Calibration, ChannelsLast, Float64, Options, Quantize};
 pub use progress::{NoProgress, Progress};
+pub use quant::{Granularity, WeightOptions};
 pub use report::{Bytes, Report};

@@ -1,8 +1,9 @@
 //! What a conversion can be asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::quant::WeightOptions;
 use crate::tensor::Tensor;
 
 /// How numbers are stored and computed in the result.
@@ -11,6 +12,12 @@ pub enum Quantize {
     /// As in the model: float32.
     #[default]
     None,
+    /// Weights in float16, computed in float32: half the size, next to no loss.
+    Float16,
+    /// Weights as small integers, multiplied with data that is quantized as it comes (dynamic range): a quarter of the size, fast.
+    Dynamic,
+    /// Weights as small integers, computed in float32.
+    Weights,
     /// 8-bit integers throughout, float32 inputs and outputs. Needs calibration samples.
     Int8,
 }
@@ -50,9 +57,19 @@ pub enum Calibration {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     pub quantize: Quantize,
+    /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
+    pub weights: WeightOptions,
     pub calibration: Option<Calibration>,
+    /// Values that become the inputs, in order; none stand for the model's own.
+    pub inputs: Vec<String>,
+    /// Values that become the outputs, in order; none stand for the model's own.
+    pub outputs: Vec<String>,
     /// Fixed extents for inputs that are dynamic in the model.
     pub shapes: BTreeMap<String, Vec<usize>>,
+    /// The size of the batch: of dynamic extents of inputs whose name contains "batch", or else stand first.
+    pub batch: Option<usize>,
+    /// Operators (`Op`, or `domain::Op` where it is not ONNX's own domain) that become custom ones of that name.
+    pub allow_custom: BTreeSet<String>,
     pub channels_last: ChannelsLast,
     /// Loops of up to so many steps are written out, one step after the other; longer ones become `WHILE`. Steps that are written
     /// out are optimized and quantized like the rest of the model, but make the file larger.
@@ -68,8 +85,13 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             quantize: Quantize::None,
+            weights: WeightOptions::default(),
             calibration: None,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
             shapes: BTreeMap::new(),
+            batch: None,
+            allow_custom: BTreeSet::new(),
             channels_last: ChannelsLast::Keep,
             unroll: 16,
             float64: Float64::Keep,

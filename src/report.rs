@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::graph::{Graph, Model};
 use crate::onnx;
-use crate::quant::QuantReport;
+use crate::quant::{QuantReport, WeightReport};
 
 /// What became of a model.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -29,6 +29,7 @@ pub struct Report {
     /// What a user may want to know about nodes that were converted all the same.
     pub notes: Vec<String>,
     pub quantization: Option<QuantReport>,
+    pub weights: Option<WeightReport>,
 }
 
 impl Report {
@@ -77,6 +78,9 @@ impl fmt::Display for Report {
         if let Some(quantization) = &self.quantization {
             write_quantization(f, quantization)?;
         }
+        if let Some(weights) = &self.weights {
+            write_weights(f, weights)?;
+        }
         for note in &self.notes {
             writeln!(f, "note        {note}")?;
         }
@@ -111,6 +115,24 @@ fn write_quantization(f: &mut fmt::Formatter<'_>, report: &QuantReport) -> fmt::
             raised.value,
             raised.channels.len()
         )?;
+    }
+    Ok(())
+}
+
+/// How many constants have which form, and every one that could not have it.
+fn write_weights(f: &mut fmt::Formatter<'_>, report: &WeightReport) -> fmt::Result {
+    let mut forms: BTreeMap<(&str, Option<usize>), usize> = BTreeMap::new();
+    for stored in &report.stored {
+        *forms.entry((stored.dtype, stored.block_size)).or_default() += 1;
+    }
+    let form = |((dtype, block), n): ((&str, Option<usize>), usize)| match block {
+        Some(size) => format!("{n} {dtype} in blocks of {size}"),
+        None => format!("{n} {dtype}"),
+    };
+    let forms: Vec<String> = forms.into_iter().map(form).collect();
+    writeln!(f, "weights     {}", if forms.is_empty() { "none stored otherwise".into() } else { forms.join(", ") })?;
+    for kept in &report.kept {
+        writeln!(f, "  float32   {} of {}: {}", kept.value, kept.op, kept.reason)?;
     }
     Ok(())
 }

@@ -6,7 +6,9 @@ use super::KernelError;
 use super::dense::{self, Prepared};
 use super::operand::{Operand, Operands};
 use super::reference::resize::Coordinates;
-use super::reference::{blocks, elementwise, index, movement, normalize, pool, quantize, reduce, resize};
+use super::reference::{
+    blocks, detection, elementwise, index, movement, normalize, pool, quantize, reduce, resize, segment,
+};
 use super::reference::{checked_len, widened};
 use crate::graph::{Op, Quant};
 use crate::tensor::Tensor;
@@ -102,6 +104,17 @@ fn direct(op: &Op, x: Operands<'_>, storage: Storage<'_>) -> Result<Vec<Tensor>,
         Op::Unpack { axis, parts } => return movement::unpack(tensor(0)?, (*axis).into(), *parts),
         Op::Slice => movement::slice(tensor(0)?, &ints(1)?, &ints(2)?)?,
         Op::StridedSlice(masks) => movement::strided_slice(tensor(0)?, [&ints(1)?, &ints(2)?, &ints(3)?], masks)?,
+        Op::UnsortedSegment(kind) => segment::unsorted(*kind, tensor(0)?, tensor(1)?, x.int(2)?)?,
+        Op::DynamicUpdateSlice => index::update_slice(tensor(0)?, tensor(1)?, &ints(2)?)?,
+        Op::ReverseSequence { seq_dim, batch_dim } => {
+            index::reverse_sequence(tensor(0)?, &ints(1)?, (*seq_dim).into(), (*batch_dim).into())?
+        }
+        Op::Bitcast { to } => tensor(0)?.reinterpret(*to)?,
+        Op::Unique { to } => return segment::unique(tensor(0)?, *to),
+        Op::NonMaxSuppression => {
+            let most = x.int(2)?;
+            return detection::non_max_suppression(tensor(0)?, tensor(1)?, most, [tensor(3)?, tensor(4)?]);
+        }
         Op::Tile => movement::tile(tensor(0)?, &x.extents(1)?)?,
         Op::BroadcastTo => movement::broadcast_to(tensor(0)?, &x.extents(1)?)?,
         Op::Reverse => movement::reverse(tensor(0)?, &ints(1)?)?,

@@ -249,7 +249,14 @@ impl Step {
         for (i, id) in self.operands.iter().enumerate() {
             let Some(operand) = id.and_then(|id| lookup(constants, &[], id)) else { continue };
             if let Some(quant) = self.stored(i, operand) {
-                let real = quantize::dequantize(&operand.tensor, Some(quant))?;
+                let real = match quant {
+                    Quant::Blockwise { scales, zero_points: None, block_size } => {
+                        let scales = lookup(constants, &[], *scales);
+                        let scales = scales.ok_or_else(|| KernelError::operands("the scales are not constant"))?;
+                        quantize::dequantize_blocks(&operand.tensor, &scales.tensor, *block_size)?
+                    }
+                    _ => quantize::dequantize(&operand.tensor, Some(quant))?,
+                };
                 self.reals[i] = Some(Operand::constant(real));
             }
         }

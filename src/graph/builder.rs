@@ -1,8 +1,8 @@
 //! Appends nodes to a graph: types are inferred, and what depends on constants alone is computed at once.
 
 use super::{
-    Activation, Binary, Compare, Graph, InferError, Node, Op, OriginId, Precision, Quant, Reduce, Type, Unary, Value,
-    ValueId, grid, infer,
+    Activation, Binary, Compare, Graph, InferError, Node, Op, Opaque, OriginId, Precision, Quant, Reduce, Type, Unary,
+    Value, ValueId, grid, infer,
 };
 use crate::tensor::{DType, Element, Perm, Tensor};
 
@@ -89,6 +89,11 @@ impl<'a> Builder<'a> {
         let (origin, precision) = (self.origin, self.precision);
         self.graph.nodes.push(Node { op, inputs, outputs: outputs.clone(), origin, precision });
         outputs
+    }
+
+    /// Appends an operator whose result types only the caller knows.
+    pub fn opaque(&mut self, opaque: Opaque, inputs: Vec<Option<ValueId>>, types: Vec<Type>) -> Vec<ValueId> {
+        self.push(Op::Opaque(Box::new(opaque)), inputs, types)
     }
 
     /// Appends a node of one result of a known type, even where it could be folded.

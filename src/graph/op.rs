@@ -108,6 +108,19 @@ pub enum Reduce {
     All,
 }
 
+/// How elements that fall into one segment are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Segment {
+    /// 0 where there are none.
+    Sum,
+    /// 1 where there are none.
+    Prod,
+    /// The lowest number of the type where there are none.
+    Max,
+    /// The largest number of the type where there are none.
+    Min,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pool {
     Average,
@@ -164,6 +177,22 @@ pub struct Opaque {
     /// Values of `Operator.intermediates`, `Operator.mutating_variable_inputs` as they were.
     pub intermediates: Option<Vec<super::ValueId>>,
     pub mutating_variable_inputs: Option<Vec<bool>>,
+}
+
+impl Opaque {
+    /// The custom operator that the runtime knows as `code`; `options` are what its kernel is told.
+    pub fn custom(code: impl Into<String>, options: impl Into<bytes::Bytes>) -> Opaque {
+        Opaque {
+            code: schema::BuiltinOperator::CUSTOM,
+            version: 1,
+            options: schema::BuiltinOptions::None,
+            options_2: schema::BuiltinOptions2::None,
+            custom_code: Some(code.into()),
+            custom_options: Some(options.into()),
+            intermediates: None,
+            mutating_variable_inputs: None,
+        }
+    }
 }
 
 /// One TFLite operator. The comment lists the operands; `?` marks one that may be absent.
@@ -257,12 +286,18 @@ pub enum Op {
     GatherNd,
     /// `indices, updates, shape`; duplicates add up.
     ScatterNd,
+    /// `x, ids, count`; rows of `x` joined by the number in `ids`, and dropped where that is negative.
+    UnsortedSegment(Segment),
+    /// `x, update, start`; the start is moved so that the update fits.
+    DynamicUpdateSlice,
     /// `x, multiples`
     Tile,
     /// `x, shape`
     BroadcastTo,
     /// `x, axes`
     Reverse,
+    /// `x, lengths`; the first `lengths[b]` elements along `seq_dim` in reverse, for each `b` of `batch_dim`.
+    ReverseSequence { seq_dim: i32, batch_dim: i32 },
     /// `dims, value`
     Fill,
     /// `x`
@@ -277,6 +312,10 @@ pub enum Op {
     Where,
     /// `x, k`; values and `INT32` indices.
     TopK,
+    /// `x [n]`; what there is, in the order of first appearance, and where each element stands in it.
+    Unique { to: DType },
+    /// `boxes [n,4], scores [n], most, iou_threshold, score_threshold`; `INT32` indices `[most]`, and how many of them count.
+    NonMaxSuppression,
     /// `x, axis`
     ArgMax { to: DType },
     /// `x, axis`
@@ -285,6 +324,8 @@ pub enum Op {
     Cumsum { exclusive: bool, reverse: bool },
     /// `x, axes`
     Reduce { kind: Reduce, keep_dims: bool },
+    /// `x`; the same bits under another type of the same width.
+    Bitcast { to: DType },
     /// `x` float, or quantized otherwise; scale and zero point stand on the result.
     Quantize { to: DType },
     /// `x` quantized.
@@ -346,9 +387,12 @@ impl Op {
             Op::Gather { .. } => "GATHER",
             Op::GatherNd => "GATHER_ND",
             Op::ScatterNd => "SCATTER_ND",
+            Op::UnsortedSegment(kind) => kind.name(),
+            Op::DynamicUpdateSlice => "DYNAMIC_UPDATE_SLICE",
             Op::Tile => "TILE",
             Op::BroadcastTo => "BROADCAST_TO",
             Op::Reverse => "REVERSE_V2",
+            Op::ReverseSequence { .. } => "REVERSE_SEQUENCE",
             Op::Fill => "FILL",
             Op::Shape { .. } => "SHAPE",
             Op::Rank => "RANK",
@@ -356,6 +400,9 @@ impl Op {
             Op::OneHot { .. } => "ONE_HOT",
             Op::Where => "WHERE",
             Op::TopK => "TOPK_V2",
+            Op::Unique { .. } => "UNIQUE",
+            Op::NonMaxSuppression => "NON_MAX_SUPPRESSION_V4",
+            Op::Bitcast { .. } => "BITCAST",
             Op::ArgMax { .. } => "ARG_MAX",
             Op::ArgMin { .. } => "ARG_MIN",
             Op::Cumsum { .. } => "CUMSUM",
@@ -482,6 +529,17 @@ impl Compare {
             Compare::LessEqual => "LESS_EQUAL",
             Compare::Greater => "GREATER",
             Compare::GreaterEqual => "GREATER_EQUAL",
+        }
+    }
+}
+
+impl Segment {
+    pub fn name(self) -> &'static str {
+        match self {
+            Segment::Sum => "UNSORTED_SEGMENT_SUM",
+            Segment::Prod => "UNSORTED_SEGMENT_PROD",
+            Segment::Max => "UNSORTED_SEGMENT_MAX",
+            Segment::Min => "UNSORTED_SEGMENT_MIN",
         }
     }
 }

@@ -96,6 +96,7 @@ impl Rewriter<'_> {
             | Op::Prelu
             | Op::Select
             | Op::Cast { .. }
+            | Op::Bitcast { .. }
             | Op::Quantize { .. }
             | Op::Dequantize
             | Op::Softmax { .. }
@@ -124,6 +125,11 @@ impl Rewriter<'_> {
             | Op::ExpandDims
             | Op::GatherNd
             | Op::ScatterNd
+            | Op::UnsortedSegment(_)
+            | Op::DynamicUpdateSlice
+            | Op::ReverseSequence { .. }
+            | Op::Unique { .. }
+            | Op::NonMaxSuppression
             | Op::EmbeddingLookup
             | Op::DepthToSpace { .. }
             | Op::SpaceToDepth { .. }

@@ -27,6 +27,7 @@ impl NodeView<'_> {
             | Op::Prelu
             | Op::Select
             | Op::Cast { .. }
+            | Op::Bitcast { .. }
             | Op::Quantize { .. }
             | Op::Dequantize => self.broadcast(self.node.inputs.len(), true),
             Op::BroadcastTo => self.broadcast(1, false).filter(|_| self.dims_out().iter().all(Option::is_some)),
@@ -121,6 +122,11 @@ impl NodeView<'_> {
             Op::Gather { .. }
             | Op::GatherNd
             | Op::ScatterNd
+            | Op::UnsortedSegment(_)
+            | Op::DynamicUpdateSlice
+            | Op::ReverseSequence { .. }
+            | Op::Unique { .. }
+            | Op::NonMaxSuppression
             | Op::EmbeddingLookup
             | Op::DepthToSpace { .. }
             | Op::SpaceToDepth { .. }

@@ -177,6 +177,27 @@ pub(super) fn swish(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     require_float32(cx, x)?;
     let alpha = cx.float_or("alpha", 1.0)?;
+    Ok(vec![emit_swish(cx, x, alpha)?])
+}
+
+/// Lowers ONNX `SwiGLU` to `MUL` of one operand and the `Swish` of the other.
+///
+/// # Accepts
+/// float32; any `alpha`.
+/// # Produces
+/// `MUL? → LOGISTIC → MUL → MUL`.
+pub(super) fn swi_glu(cx: &mut Cx<'_>) -> Results {
+    let (gate, x) = (cx.input(0)?, cx.input(1)?);
+    let dtype = cx.dtype(x);
+    let (gate, x) = (cx.in_kernel_type(gate, &[DType::F32])?, cx.in_kernel_type(x, &[DType::F32])?);
+    let alpha = cx.float_or("alpha", 1.0)?;
+    let gate = emit_swish(cx, gate, alpha)?;
+    let y = cx.b.mul(gate, x)?;
+    Ok(vec![cx.b.cast(y, dtype)?])
+}
+
+/// `x * sigmoid(alpha * x)`
+pub(super) fn emit_swish(cx: &mut Cx<'_>, x: ValueId, alpha: f32) -> Result<ValueId, Refusal> {
     let scaled = if alpha == 1.0 {
         x
     } else {
@@ -184,7 +205,7 @@ pub(super) fn swish(cx: &mut Cx<'_>) -> Results {
         cx.b.mul(x, alpha)?
     };
     let gate = cx.b.unary(Unary::Logistic, scaled)?;
-    Ok(vec![cx.b.mul(x, gate)?])
+    Ok(cx.b.mul(x, gate)?)
 }
 
 /// Lowers ONNX `Celu` to `RELU(x) + alpha * ELU(min(0, x) / alpha)`.

@@ -84,7 +84,7 @@ pub(super) fn bias(cx: &mut Cx<'_>, i: usize, channels: Option<usize>) -> Result
 }
 
 /// Takes and gives channels-first values.
-fn conv_2d(
+pub(super) fn conv_2d(
     cx: &mut Cx<'_>,
     x: ValueId,
     w: ValueId,

@@ -110,6 +110,11 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// The node's name, or that of its first result.
+    pub fn label(&self) -> &'a str {
+        self.node.label()
+    }
+
     /// Version of the operator set that the node is from.
     pub fn opset(&self) -> i64 {
         self.opset

@@ -1,13 +1,13 @@
 //! Walks the nodes of a model, and sees to all that lowerings have in common: names, results, attributes nobody read, refusals.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use super::kernel_type::carrier;
 use super::known::Known;
 use super::quantized::restored;
 use super::scope::{Frame, List, Log, Scope};
-use super::{Cx, Note, Options, Problem, Refusal, Row, TABLE};
+use super::{Cx, Note, Options, Problem, Refusal, Row, TABLE, custom};
 use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, remove_dead};
 use crate::onnx;
 use crate::tensor::DType;
@@ -18,7 +18,8 @@ pub struct Lowered {
     pub notes: Vec<Note>,
 }
 
-/// Lowers every node of `model`, which is used up so that its weights can be freed.
+/// Lowers every node of `model`, which is used up so that its weights can be freed. Operators listed in `custom` (`Op`, or
+/// `domain::Op` where it is not ONNX's own domain) become custom ones of that name.
 ///
 /// # Errors
 /// Everything that stands in the way, not just the first.
@@ -42,6 +43,30 @@ pub fn lower(mut model: onnx::Model, options: Options, evaluate: &dyn Evaluate) 
     }
     remove_dead(&mut graph);
     Ok(Lowered { graph, notes })
+}
+
+/// Types of the values called `names`, as far as they can be told from what leads there.
+pub fn infer_types(mut model: onnx::Model, names: &[String], evaluate: &dyn Evaluate) -> Vec<onnx::ValueInfo> {
+    // What does not lead there is of no concern; a name that there is not has no type.
+    if model.cut(&[], names, &BTreeMap::new()).is_err() {
+        return Vec::new();
+    }
+    let model = Arc::new(model.graph);
+    let mut graph = Graph::default();
+    let mut scope = Scope { frames: vec![Frame::new(&model, "")], ..Scope::default() };
+    let (written, known) = (&mut graph, &mut Known::default());
+    let mut driver = Driver { graph: written, evaluate, known, scope: &mut scope, origin: None };
+    driver.add_inputs(&model);
+    for (index, node) in model.nodes.iter().enumerate() {
+        driver.lower_node(Some(index), node);
+    }
+    let info = |name: &String| {
+        let id = scope.frames.first()?.values.get(name).copied()??;
+        let ty = &graph.value(id).ty;
+        let dims = ty.shape.dims().iter().map(|d| d.map_or(onnx::Dim::Unknown, onnx::Dim::Fixed));
+        Some(onnx::ValueInfo { name: name.clone(), dtype: Some(ty.dtype), shape: Some(dims.collect()) })
+    };
+    names.iter().filter_map(info).collect()
 }
 
 /// Nodes that are lowered, bodies of loops more than once. Loops inside loops could ask for any number.
@@ -125,7 +150,7 @@ impl Driver<'_> {
     }
 
     fn lower_node(&mut self, index: Option<usize>, node: &onnx::Node) {
-        let op = if node.domain.is_empty() { node.op.clone() } else { format!("{}::{}", node.domain, node.op) };
+        let op = node.operator();
         let problem = |refusal: Refusal| Problem {
             node: node.label().to_string(),
             index,
@@ -144,10 +169,12 @@ impl Driver<'_> {
             let what = "bodies of loops inside loops come to too many nodes";
             return refused(self, Some(Refusal::new(what, "write out fewer steps: --unroll 1")));
         }
-        let Some(row) = find(&node.domain, &node.op) else {
-            let unknown = Refusal::new("the operator is not supported", "`litesmith ops` lists what is");
-            return refused(self, Some(unknown));
-        };
+        let is_custom = self.scope.log.options.custom.contains(&op);
+        let row = find(&node.domain, &node.op).filter(|_| !is_custom);
+        if row.is_none() && !is_custom {
+            let hint = format!("`litesmith ops` lists what is; --allow-custom {op} leaves it to a kernel of your own");
+            return refused(self, Some(Refusal::new("the operator is not supported", hint)));
+        }
         let mut inputs = match self.operands(node) {
             Ok(Some(inputs)) => inputs,
             // It depends on a node that was refused: that one is the problem, not this.
@@ -155,7 +182,7 @@ impl Driver<'_> {
             Err(refusal) => return refused(self, Some(refusal)),
         };
         let is_list = |id: &Option<ValueId>| id.is_some_and(|id| self.scope.lists.contains_key(&id));
-        if let (false, Some(i)) = (row.lists, inputs.iter().position(is_list)) {
+        if let (false, Some(i)) = (row.is_some_and(|row| row.lists), inputs.iter().position(is_list)) {
             let refusal = Refusal::new("is a sequence or an optional value, not a tensor", "take its elements");
             return refused(self, Some(refusal.about(format!("operand {i}"))));
         }
@@ -164,6 +191,7 @@ impl Driver<'_> {
         let name = node.outputs.iter().find(|o| !o.is_empty()).map_or("", String::as_str);
         let name = self.scope.frames.last().map_or(name.to_string(), |frame| format!("{}{name}", frame.prefix));
         let made_before = self.graph.values.len();
+        let declared = if is_custom { self.declared_results(node) } else { Vec::new() };
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(Some(origin_id), &name);
         let stored = match restored(&mut b, node, &mut inputs) {
@@ -171,7 +199,11 @@ impl Driver<'_> {
             Err(refusal) => return refused(self, Some(refusal)),
         };
         let mut cx = Cx::new(b, self.known, self.scope, (node, &origin), inputs);
-        let results = (row.lower)(&mut cx).and_then(|results| cx.finish(&results).map(|()| results));
+        let results = match row {
+            Some(row) => (row.lower)(&mut cx),
+            None => custom::custom(&mut cx, node, &op, &declared),
+        };
+        let results = results.and_then(|results| cx.finish(&results).map(|()| results));
         let results = results.and_then(|results| match &stored {
             Some(stored) => cx.store(results, stored),
             None => Ok(results),
@@ -199,6 +231,12 @@ impl Driver<'_> {
             Some(data) => self.graph.add_constant(self.graph.value(id).name.clone(), data),
             None => id,
         }
+    }
+
+    /// What the model declares of the results of a node.
+    fn declared_results(&self, node: &onnx::Node) -> Vec<onnx::ValueInfo> {
+        let named = node.outputs.iter().filter(|o| !o.is_empty());
+        named.filter_map(|output| Some(self.scope.frames.last()?.graph.declared(output))).collect()
     }
 
     /// `id`, which the model calls `name`, in the type it is computed in. A type that few kernels have is left behind where it enters:

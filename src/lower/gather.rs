@@ -1,11 +1,12 @@
 //! ONNX `Gather`, `GatherElements`, `GatherND`.
 
-use super::{Cx, Refusal, Results, countable};
-use crate::graph::{Compare, Op, ValueId};
+use super::known::Number;
+use super::{Cx, Refusal, Results};
+use crate::graph::{Compare, Op, Reduce, ValueId};
 use crate::tensor::{DType, Tensor};
 
 /// What the kernel of `GATHER` takes. That of `GATHER_ND` has no `I4`, which is never its operand here.
-const KERNEL: &[DType] = &[
+pub(super) const KERNEL: &[DType] = &[
     DType::F32,
     DType::F16,
     DType::BF16,
@@ -102,29 +103,24 @@ impl Cx<'_> {
 /// Lowers ONNX `GatherElements` to `GATHER` on the flattened operand.
 ///
 /// # Accepts
-/// Constant and run-time indices, which may count from the end; the first extent may be unknown.
+/// Constant and run-time indices, which may count from the end; extents that are known or not.
 /// # Produces
-/// `RESHAPE → GATHER`; `MUL → ADD` that make flat positions of run-time indices, with a `RANGE` for a first axis of unknown extent.
-/// # Refuses
-/// Operands or indices with other unknown extents.
+/// `RESHAPE → GATHER`; `MUL → ADD` that make flat positions of indices and of the `RANGE`s they stand on, folded where they are constant.
 pub(super) fn gather_elements(cx: &mut Cx<'_>) -> Results {
     let axis = cx.int_or("axis", 0)?;
     let (x, indices) = (cx.input(0)?, cx.input(1)?);
     let axis = cx.axis(axis, x)?;
-    if cx.rank(x) != cx.rank(indices) {
+    let flat = flat_positions(cx, x, indices, axis)?;
+    let flattened = cx.b.reshape(x, &[-1])?;
+    Ok(vec![cx.gather_at(flattened, flat, 0)?])
+}
+
+/// Where in the flattened `x` each of `indices` points, which stand for the coordinate on `axis`; the other coordinates are those of
+/// the index itself. `INT32`.
+pub(super) fn flat_positions(cx: &mut Cx<'_>, x: ValueId, indices: ValueId, axis: usize) -> Result<ValueId, Refusal> {
+    let rank = cx.rank(x);
+    if rank != cx.rank(indices) {
         return Err(Refusal::new("operand and indices differ in rank", "check the model with onnx.checker"));
-    }
-    let strides = strides(&extents_but_first(cx, x)?);
-    let taken = extents_but_first(cx, indices)?;
-    // Where in the flattened operand an index points by its own position: by all coordinates but the one on `axis`.
-    let place = |coordinates: &[usize]| -> usize {
-        coordinates.iter().zip(&strides).enumerate().map(|(a, (c, s))| if a == axis { 0 } else { c * s }).sum()
-    };
-    let places: Vec<i64> = grid(&taken).iter().map(|c| place(c) as i64).collect();
-    let mut places = cx.b.constant(index_tensor(&taken, places)?);
-    if axis != 0 && cx.dim(indices, 0).is_none() {
-        let rows = row_starts(cx, indices, strides[0])?;
-        places = cx.b.add(places, rows)?;
     }
     if let (Some(extent), Some(ints)) = (cx.dim(x, axis), cx.known_ints(indices)) {
         ints.iter().try_for_each(|&i| from_start(i, extent).map(drop))?;
@@ -132,54 +128,106 @@ pub(super) fn gather_elements(cx: &mut Cx<'_>) -> Results {
     let extent = cx.extent_of(x, axis)?;
     let from_start = non_negative(cx, indices, extent)?;
     let from_start = cx.as_i32(from_start)?;
-    let stride = cx.b.scalar_of(DType::I32, strides[axis] as f64)?;
-    let scaled = cx.b.mul(from_start, stride)?;
-    let flat = cx.b.add(scaled, places)?;
-    let flattened = cx.b.reshape(x, &[-1])?;
-    Ok(vec![cx.gather_at(flattened, flat, 0)?])
-}
-
-/// All extents of `x`, of which the first stands as 1 where it is not known.
-fn extents_but_first(cx: &Cx<'_>, x: ValueId) -> Result<Vec<usize>, Refusal> {
-    let dims = cx.shape(x).dims().iter().enumerate();
-    let known: Option<Vec<usize>> = dims.map(|(axis, d)| d.or((axis == 0).then_some(1))).collect();
-    known.map_or_else(|| cx.fixed_shape(x), Ok)
-}
-
-/// Where each row of `x` starts, `stride` apart, as a column that broadcasts along the other axes.
-fn row_starts(cx: &mut Cx<'_>, x: ValueId, stride: usize) -> Result<ValueId, Refusal> {
-    let (zero, one) = (cx.b.scalar(0i32), cx.b.scalar(1i32));
-    let count = cx.extent_of(x, 0)?;
-    let rows = cx.b.one(Op::Range, &[zero, count, one])?;
-    let stride = cx.b.scalar_of(DType::I32, stride as f64)?;
-    let starts = cx.b.mul(rows, stride)?;
-    let mut column = vec![1; cx.rank(x)];
-    column[0] = -1;
-    Ok(cx.b.reshape(starts, &column)?)
-}
-
-fn index_tensor(shape: &[usize], values: Vec<i64>) -> Result<Tensor, Refusal> {
-    let narrow: Result<Vec<i32>, _> = values.into_iter().map(i32::try_from).collect();
-    let narrow = narrow.map_err(|_| Refusal::new("a position does not fit in 32 bits", "split the operand up"))?;
-    Ok(Tensor::from_vec(shape, narrow))
-}
-
-/// Elements from one index to the next, per axis.
-fn strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1usize; shape.len()];
-    for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
+    let stride = stride_of(cx, x, axis, rank)?;
+    // Coordinates that are constant come first, so that they fold.
+    let mut places: Option<ValueId> = None;
+    for other in (0..rank).filter(|&other| other != axis) {
+        if cx.dim(indices, other) == Some(1) {
+            continue;
+        }
+        let stride = stride_of(cx, x, other, rank)?;
+        let numbers = cx.numbered(indices, other)?;
+        let starts = cx.b.mul(numbers, stride)?;
+        places = Some(match places {
+            Some(places) => cx.b.add(places, starts)?,
+            None => starts,
+        });
     }
-    strides
+    let scaled = if cx.constant(stride).is_some_and(|s| s.to_i64s().is_ok_and(|s| s == [1])) {
+        from_start
+    } else {
+        cx.b.mul(from_start, stride)?
+    };
+    Ok(match places {
+        Some(places) => cx.b.add(scaled, places)?,
+        None => scaled,
+    })
 }
 
-/// All coordinates of a shape, in row-major order.
-fn grid(shape: &[usize]) -> Vec<Vec<usize>> {
-    let mut all = vec![Vec::with_capacity(shape.len())];
-    for &extent in shape {
-        all = all.iter().flat_map(|c| (0..extent).map(move |i| [c.as_slice(), &[i]].concat())).collect();
+/// Elements of `x` from one index of `axis` to the next, the axes from `end` on being taken for one element; an `INT32` scalar.
+fn stride_of(cx: &mut Cx<'_>, x: ValueId, axis: usize, end: usize) -> Result<ValueId, Refusal> {
+    let known = (axis + 1..end).try_fold(1usize, |n, a| n.checked_mul(cx.dim(x, a)?));
+    if let Some(known) = known {
+        return Ok(cx.b.scalar_of(DType::I32, known as f64)?);
     }
-    all
+    let shape = cx.shape_of(x)?;
+    let inner = cx.b.slice(shape, &[axis as i64 + 1], &[(end - axis - 1) as i64])?;
+    Ok(cx.b.reduce(Reduce::Prod, inner, &[0], false)?)
+}
+
+impl Cx<'_> {
+    /// 0, 1, 2 and so on along `axis` of `x`, in a shape that broadcasts along the other axes. `INT32`.
+    pub fn numbered(&mut self, x: ValueId, axis: usize) -> Result<ValueId, Refusal> {
+        let (zero, one) = (self.b.scalar(0i32), self.b.scalar(1i32));
+        let count = self.extent_of(x, axis)?;
+        let numbers = self.b.one(Op::Range, &[zero, count, one])?;
+        let mut column = vec![1; self.rank(x)];
+        column[axis] = -1;
+        if self.dim(x, axis) == Some(0) {
+            column[axis] = 0;
+        }
+        Ok(self.b.reshape(numbers, &column)?)
+    }
+}
+
+/// Row numbers that the vectors of `indices`, along its last axis, point to, when the first axes of `x` are flattened to rows: an
+/// `INT32` vector.
+pub(super) fn flat_rows(cx: &mut Cx<'_>, x: ValueId, indices: ValueId) -> Result<ValueId, Refusal> {
+    let depth = depth_of(cx, x, indices)?;
+    if let (Some(ints), Some(extents)) = (cx.known_ints(indices), cx.shape(x).as_fixed()) {
+        for (i, &index) in ints.iter().enumerate() {
+            from_start(index, extents[i % depth])?;
+        }
+    }
+    let mut rows = from_start_each(cx, x, indices, 0, depth)?;
+    if depth > 1 {
+        let mut strides = Vec::new();
+        for axis in 0..depth {
+            let stride = stride_of(cx, x, axis, depth)?;
+            strides.push(cx.b.reshape(stride, &[1])?);
+        }
+        let strides = cx.b.concat(&strides, 0)?;
+        rows = cx.b.mul(rows, strides)?;
+        let last = cx.rank(indices) - 1;
+        rows = cx.b.reduce(Reduce::Sum, rows, &[last], false)?;
+    }
+    Ok(cx.b.reshape(rows, &[-1])?)
+}
+
+/// How many axes of `x` the vectors of `indices` name.
+pub(super) fn depth_of(cx: &Cx<'_>, x: ValueId, indices: ValueId) -> Result<usize, Refusal> {
+    let depth = cx.rank(indices).checked_sub(1).and_then(|last| cx.dim(indices, last)).ok_or_else(|| {
+        Refusal::new("the depth of the indices is not known", "pin the model's dynamic inputs with --shape")
+    })?;
+    if depth == 0 || depth > cx.rank(x) {
+        let what = format!("indices of depth {depth} into {}", cx.shape(x));
+        return Err(Refusal::new(what, "check the model with onnx.checker"));
+    }
+    Ok(depth)
+}
+
+/// Vectors of indices, `INT32`, into the axes of `x` from `first` on, counted from the start.
+fn from_start_each(
+    cx: &mut Cx<'_>,
+    x: ValueId,
+    indices: ValueId,
+    first: usize,
+    depth: usize,
+) -> Result<ValueId, Refusal> {
+    let extents: Vec<Option<i64>> = (first..first + depth).map(|axis| cx.dim(x, axis).map(|d| d as i64)).collect();
+    let extents = cx.vector_of(&extents, |cx, i| cx.extent_vector(x, first + i))?;
+    let indices = non_negative(cx, indices, extents)?;
+    cx.as_i32(indices)
 }
 
 /// Lowers ONNX `GatherND` to `GATHER_ND`.
@@ -189,7 +237,7 @@ fn grid(shape: &[usize]) -> Vec<Vec<usize>> {
 /// # Produces
 /// `GATHER_ND`; with batch axes, their coordinates are joined to the indices by `CONCATENATION`.
 /// # Refuses
-/// Indices of unknown depth; batch axes with indices of unknown extents.
+/// Indices of unknown depth.
 pub(super) fn gather_nd(cx: &mut Cx<'_>) -> Results {
     let batch = cx.int_or("batch_dims", 0)?;
     let (x, given) = (cx.input(0)?, cx.input(1)?);
@@ -206,18 +254,20 @@ pub(super) fn gather_nd(cx: &mut Cx<'_>) -> Results {
         Refusal::new(format!("does not fit {} and {}", cx.shape(x), cx.shape(indices)), "")
             .about("attribute batch_dims")
     })?;
-    let extents: Vec<Option<i64>> = (batch..batch + depth).map(|axis| cx.dim(x, axis).map(|d| d as i64)).collect();
-    let extents = cx.vector_of(&extents, |cx, i| cx.extent_vector(x, batch + i))?;
-    let indices = non_negative(cx, indices, extents)?;
-    let mut indices = cx.as_i32(indices)?;
+    let mut indices = from_start_each(cx, x, given, batch, depth)?;
     if batch > 0 {
-        let mut shape = cx.fixed_shape(given)?;
-        shape.pop();
-        countable(&shape)?;
-        let coordinates = grid(&shape).iter().flat_map(|c| c[..batch].iter().map(|&i| i as i64)).collect();
-        shape.push(batch);
-        let coordinates = cx.b.constant(index_tensor(&shape, coordinates)?);
-        indices = cx.b.concat(&[coordinates, indices], shape.len() - 1)?;
+        let dims: Vec<Option<i64>> = cx.shape(given).dims().iter().map(|d| d.map(|d| d as i64)).collect();
+        let dims: Vec<Option<i64>> = dims[..indices_rank - 1].iter().copied().chain([Some(1)]).collect();
+        let shape = cx.vector_of(&dims, |cx, axis| cx.extent_vector(given, axis))?;
+        let mut parts = Vec::new();
+        for axis in 0..batch {
+            let numbers = cx.numbered(given, axis)?;
+            let everywhere = cx.b.one(Op::BroadcastTo, &[numbers, shape])?;
+            let known: Vec<Number> = dims.iter().map(|d| d.map_or(Number::Unknown, Number::Known)).collect();
+            parts.push(cx.refine(everywhere, &known));
+        }
+        parts.push(indices);
+        indices = cx.b.concat(&parts, indices_rank - 1)?;
     }
     let dtype = cx.dtype(x);
     let x = cx.in_kernel_type(x, KERNEL)?;

@@ -5,19 +5,24 @@
 //! What can't be expressed is refused by name, and lowering goes on, so that one run finds everything.
 
 mod activation;
+mod attention;
 mod batch_normalization;
+mod bit_cast;
 mod by_axis;
 mod cast;
 mod center_crop_pad;
 mod concat;
 mod constant;
+mod control;
 mod conv;
 mod conv_transpose;
 mod cum_prod;
+mod custom;
 mod cx;
 mod depth_to_space;
 mod documentation;
 mod driver;
+mod einsum;
 mod elementwise;
 mod erf;
 mod expand;
@@ -39,22 +44,31 @@ mod problem;
 mod quantized;
 mod recurrent;
 mod reduce;
+mod region;
+mod repeat;
 mod reshape;
 mod resize;
+mod reverse_sequence;
+mod scan;
+mod scatter;
 mod scope;
+mod sequence;
 mod shape;
 mod slice;
 mod softmax;
 mod split;
 mod table;
+mod tensor_scatter;
 mod top_k;
 mod transpose;
 mod trigonometry;
 mod trilu;
 mod window;
 
+use std::collections::BTreeSet;
+
 pub use documentation::{Documented, OPERATORS};
-pub use driver::{Lowered, lower};
+pub use driver::{Lowered, infer_types, lower};
 pub use opsets::{NEWEST, VERSIONS};
 pub use problem::{Note, Problem};
 pub use table::{Row, TABLE};
@@ -64,14 +78,16 @@ pub(crate) use cx::{Cx, Refusal, Results};
 use cx::countable;
 
 /// What lowering can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Loops of up to so many steps are written out, one step after the other.
     pub unroll: usize,
+    /// Operators, with their domains, that become custom operators.
+    pub custom: BTreeSet<String>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { unroll: 16 }
+        Options { unroll: 16, custom: BTreeSet::new() }
     }
 }

@@ -26,7 +26,7 @@ use super::driver::Driver;
 use super::known::Number;
 use super::region::{Entry, handed_in, region};
 use super::{Cx, Refusal, countable};
-use crate::graph::{Binary, Compare, Op, Shape, ValueId};
+use crate::graph::{Binary, Compare, Op, ValueId};
 use crate::tensor::{DType, Tensor};
 
 /// How many steps there are, at most where there is a condition.
@@ -357,7 +357,10 @@ impl Looped<'_> {
             }
         }
         let what = "an extent of what its steps give is only known when they are run";
-        Err(Refusal::new(what, "pin the model's dynamic inputs with --shape NAME=.., or have all steps written out: --unroll STEPS"))
+        Err(Refusal::new(
+            what,
+            "pin the model's dynamic inputs with --shape NAME=.., or have all steps written out: --unroll STEPS",
+        ))
     }
 }
 
@@ -365,12 +368,7 @@ const CHECK: &str = "check the model with onnx.checker";
 
 /// Takes from `entry` what is not so of what a step gives in its place; true where there was something. `loose` are extents that were
 /// taken before.
-fn widen(
-    driver: &mut Driver<'_>,
-    entry: &mut Entry,
-    given: &Entry,
-    loose: &mut Vec<Number>,
-) -> Result<bool, Refusal> {
+fn widen(driver: &mut Driver<'_>, entry: &mut Entry, given: &Entry, loose: &mut Vec<Number>) -> Result<bool, Refusal> {
     if entry.dtype != given.dtype || entry.extents.len() != given.extents.len() {
         let (was, is) = (entry.ty(), given.ty());
         let what = format!("value {:?} goes into a step as {was} and comes out as {is}", entry.name);

@@ -141,6 +141,7 @@ fn graph(proto: pb::GraphProto, opsets: &Opsets, external: &mut ExternalData) ->
     }
     graph.inputs = proto.input.into_iter().map(value_info).collect();
     graph.outputs = proto.output.into_iter().map(value_info).collect();
+    graph.value_info = proto.value_info.into_iter().map(|info| (info.name.clone(), value_info(info))).collect();
     for node in proto.node {
         graph.nodes.push(self::node(node, opsets, external)?);
     }

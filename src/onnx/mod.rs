@@ -1,15 +1,18 @@
 //! An ONNX model as it stands in its file: operators, attributes and names of ONNX, with tensors decoded.
 //!
 //! Owns: decoding (over tract's protobuf types), external data, attribute and shape types, local functions (there are none left in a
-//! [`Model`]), pinning of dynamic inputs.
+//! [`Model`]), pinning of dynamic inputs, cutting.
 //! Knows nothing of TFLite and nothing of what operators mean.
 
 mod attribute;
+mod cut;
 mod decode;
 mod external;
 mod extra;
 mod functions;
 mod names;
+mod near;
+mod pin;
 mod tensor;
 
 use std::collections::BTreeMap;
@@ -68,6 +71,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// The operator, with its domain where that is not ONNX's own: `Conv`, `com.microsoft::FusedConv`.
+    pub fn operator(&self) -> String {
+        if self.domain.is_empty() { self.op.clone() } else { format!("{}::{}", self.domain, self.op) }
+    }
+
     /// The node's name, or that of its first result where it has none.
     pub fn label(&self) -> &str {
         if !self.name.is_empty() {
@@ -95,6 +103,8 @@ pub struct Graph {
     pub initializers: IndexMap<String, Tensor>,
     /// Initializers of types that no tensor here can hold, with the reason.
     pub unreadable: IndexMap<String, String>,
+    /// Types that the file declares of other values than inputs and outputs.
+    pub value_info: IndexMap<String, ValueInfo>,
     pub nodes: Vec<Node>,
 }
 
@@ -107,30 +117,6 @@ pub struct Model {
 }
 
 impl Model {
-    /// Gives an input fixed extents.
-    ///
-    /// # Errors
-    /// A sentence, where there is no such input or the extents contradict what it declares.
-    pub fn pin_shape(&mut self, name: &str, dims: &[usize]) -> Result<(), String> {
-        let is_initializer = self.graph.initializers.contains_key(name);
-        let names: Vec<String> = self.input_infos().map(|i| i.name.clone()).collect();
-        let input = self.graph.inputs.iter_mut().find(|i| i.name == name && !is_initializer);
-        let Some(input) = input else {
-            return Err(format!("the model has no input {name:?}; its inputs are {}", names.join(", ")));
-        };
-        if let Some(declared) = &input.shape {
-            let fits = declared.len() == dims.len()
-                && declared.iter().zip(dims).all(|(d, n)| !matches!(d, Dim::Fixed(m) if m != n));
-            if !fits {
-                let declared: Vec<String> = declared.iter().map(Dim::to_string).collect();
-                let declared = declared.join(",");
-                return Err(format!("shape {dims:?} contradicts input {name:?}, which is declared as [{declared}]"));
-            }
-        }
-        input.shape = Some(dims.iter().map(|&d| Dim::Fixed(d)).collect());
-        Ok(())
-    }
-
     /// Declares every input and output of one element type as of another.
     pub fn redeclare(&mut self, from: DType, to: DType) {
         for port in self.graph.inputs.iter_mut().chain(&mut self.graph.outputs) {
@@ -141,5 +127,10 @@ impl Model {
     /// The inputs that a user feeds: old models also list initializers as inputs.
     pub fn input_infos(&self) -> impl Iterator<Item = &ValueInfo> {
         self.graph.inputs.iter().filter(|i| !self.graph.initializers.contains_key(&i.name))
+    }
+
+    /// True where a node of the main graph is this [`Node::operator`].
+    pub fn has_operator(&self, operator: &str) -> bool {
+        self.graph.nodes.iter().any(|n| n.operator() == operator)
     }
 }

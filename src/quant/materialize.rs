@@ -81,7 +81,7 @@ impl Channels {
 }
 
 /// Extent of `axis`, and how many neighbours in memory share an index of it.
-fn extents(shape: &[usize], axis: usize) -> Result<(usize, usize), String> {
+pub(super) fn extents(shape: &[usize], axis: usize) -> Result<(usize, usize), String> {
     match shape.get(axis..) {
         Some([channels, inner @ ..]) if *channels > 0 => Ok((*channels, inner.iter().product())),
         _ => Err(format!("weights of shape {shape:?} have no channels on axis {axis}")),

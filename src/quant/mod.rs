@@ -10,6 +10,8 @@
 //! materialize, insert    constants as integers; QUANTIZE and DEQUANTIZE at the borders
 //! ```
 //!
+//! [`weights`] is the other way: weights alone become smaller, and nothing is observed.
+//!
 //! Owns: how real numbers become integers, and where. Operators are named in [`spec`] alone (and in [`prepare`], which rewrites
 //! them); the solver reads tables. Knows nothing of ONNX, of files, or of how a graph is run ([`Execute`] is handed in).
 //!
@@ -26,6 +28,7 @@ mod range;
 mod relevant;
 mod report;
 mod spec;
+mod weights;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +37,7 @@ pub use insert::Conversions;
 pub use observe::{ObserveError, Observed, Samples, Statistics, observe};
 pub use range::{Params, Range};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
+pub use weights::{Granularity, KeptWeights, Scheme, StoredWeights, WeightOptions, WeightReport, quantize_weights};
 
 use crate::graph::Graph;
 use precision::Decision;

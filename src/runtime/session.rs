@@ -315,7 +315,8 @@ impl Session {
         }
         let detail = self.messages();
         // What the interpreter trips over when it is to put such an output into a buffer made beforehand.
-        if detail.as_ref().is_some_and(|text| text.contains("allocation_type == kTfLiteArenaRw")) {
+        let trips = ["allocation_type == kTfLiteArenaRw", "Custom allocation is too small"];
+        if detail.as_ref().is_some_and(|text| trips.iter().any(|trip| text.contains(trip))) {
             return Err(depends_on_data("an output"));
         }
         Err(RuntimeError::Status { call, code: status, detail })

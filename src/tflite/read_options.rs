@@ -4,7 +4,9 @@
 //! field the schema gains can't be dropped unseen. An absent table reads as one with the schema's defaults, as in interpreters.
 
 use super::codes::{activation, dtype, mirror_mode, padding};
-use crate::graph::{Activation, Binary, Compare, Op, Pool, Reduce, SliceMasks, Unary, Value, Window2d, Window3d};
+use crate::graph::{
+    Activation, Binary, Compare, Op, Pool, Reduce, Segment, SliceMasks, Unary, Value, Window2d, Window3d,
+};
 use crate::schema::{self, BuiltinOperator as B, BuiltinOptions as O, TensorType};
 use crate::tensor::DType;
 
@@ -181,6 +183,20 @@ fn movement(call: &Call<'_>) -> Option<Op> {
             let schema::CumsumOptions { exclusive, reverse } = fields!(call, CumsumOptions);
             Op::Cumsum { exclusive, reverse }
         }
+        B::REVERSE_SEQUENCE => {
+            let schema::ReverseSequenceOptions { seq_dim, batch_dim } = fields!(call, ReverseSequenceOptions);
+            Op::ReverseSequence { seq_dim, batch_dim }
+        }
+        B::UNIQUE => {
+            let schema::UniqueOptions { idx_out_type } = fields!(call, UniqueOptions);
+            Op::Unique { to: dtype(idx_out_type)? }
+        }
+        B::BITCAST => {
+            let schema::BitcastOptions {} = fields!(call, BitcastOptions);
+            // The kernel also splits and joins elements; that is carried as it is.
+            let to = call.result()?;
+            return (call.dtype(0).map(DType::bits) == Some(to.bits())).then_some(Op::Bitcast { to });
+        }
         B::QUANTIZE => {
             let schema::QuantizeOptions {} = fields!(call, QuantizeOptions);
             Op::Quantize { to: call.result()? }
@@ -200,6 +216,12 @@ fn without_fields(call: &Call<'_>) -> Option<Op> {
         (B::TRANSPOSE, O::TransposeOptions(_) | O::None) => Op::Transpose,
         (B::SLICE, O::SliceOptions(_) | O::None) => Op::Slice,
         (B::GATHER_ND, O::GatherNdOptions(_) | O::None) => Op::GatherNd,
+        (B::UNSORTED_SEGMENT_SUM, O::UnsortedSegmentSumOptions(_) | O::None) => Op::UnsortedSegment(Segment::Sum),
+        (B::UNSORTED_SEGMENT_PROD, O::UnsortedSegmentProdOptions(_) | O::None) => Op::UnsortedSegment(Segment::Prod),
+        (B::UNSORTED_SEGMENT_MAX, O::UnsortedSegmentMaxOptions(_) | O::None) => Op::UnsortedSegment(Segment::Max),
+        (B::UNSORTED_SEGMENT_MIN, O::UnsortedSegmentMinOptions(_) | O::None) => Op::UnsortedSegment(Segment::Min),
+        (B::DYNAMIC_UPDATE_SLICE, O::DynamicUpdateSliceOptions(_) | O::None) => Op::DynamicUpdateSlice,
+        (B::NON_MAX_SUPPRESSION_V4, O::NonMaxSuppressionV4Options(_) | O::None) => Op::NonMaxSuppression,
         (B::SCATTER_ND, O::ScatterNdOptions(_) | O::None) => Op::ScatterNd,
         (B::TILE, O::TileOptions(_) | O::None) => Op::Tile,
         (B::BROADCAST_TO, O::BroadcastToOptions(_) | O::None) => Op::BroadcastTo,
@@ -503,7 +525,11 @@ fn arity(op: &Op) -> (usize, usize, usize) {
         Op::Slice => (3, 3, 1),
         Op::StridedSlice(_) => (4, 4, 1),
         Op::Gather { .. } | Op::GatherNd | Op::Tile | Op::BroadcastTo | Op::Reverse => (2, 2, 1),
-        Op::ScatterNd => (3, 3, 1),
+        Op::ScatterNd | Op::UnsortedSegment(_) | Op::DynamicUpdateSlice => (3, 3, 1),
+        Op::ReverseSequence { .. } => (2, 2, 1),
+        Op::Unique { .. } => (1, 1, 2),
+        Op::NonMaxSuppression => (5, 5, 2),
+        Op::Bitcast { .. } => (1, 1, 1),
         Op::Fill => (2, 2, 1),
         Op::Shape { .. } | Op::Rank | Op::Where => (1, 1, 1),
         Op::Range => (3, 3, 1),

@@ -104,7 +104,13 @@ pub fn of(graph: &Graph, node: &Node) -> i32 {
             (_, Some(I16)) => 4,
             _ => by_type(x, &[(I16, 3), (String, 2)]),
         },
-        Op::ScatterNd => 1,
+        Op::ScatterNd | Op::UnsortedSegment(_) => 1,
+        Op::DynamicUpdateSlice => match (x, at.dtype(2)) {
+            (Some(BF16 | I4 | I16 | F16), _) => by_type(x, &[(BF16, 6), (I4, 5), (I16, 4), (F16, 3)]),
+            (_, Some(I64)) => 2,
+            _ => 1,
+        },
+        Op::ReverseSequence { .. } | Op::Unique { .. } | Op::NonMaxSuppression | Op::Bitcast { .. } => 1,
         Op::Tile => by_type(x, &[(I8, 3), (String, 2)]),
         // Version 1 was withdrawn when the code changed.
         Op::BroadcastTo => match x {

@@ -4,7 +4,7 @@
 
 use super::codes::{builtin, fused, mirror_pad_mode, schema_padding, tensor_type};
 use super::versions::Operands;
-use crate::graph::{Binary, Compare, Graph, Node, Op, Reduce, Unary};
+use crate::graph::{Binary, Compare, Graph, Node, Op, Reduce, Segment, Unary};
 use crate::schema::{self, BuiltinOptions as O, BuiltinOptions2, TensorType};
 use crate::tensor::DType;
 
@@ -101,6 +101,19 @@ fn options(op: &Op, at: &Operands<'_>) -> Encoded<O> {
         Op::Gather { axis, batch_dims } => schema::GatherOptions { axis: *axis, batch_dims: *batch_dims }.into(),
         Op::GatherNd => schema::GatherNdOptions {}.into(),
         Op::ScatterNd => schema::ScatterNdOptions {}.into(),
+        Op::UnsortedSegment(kind) => match kind {
+            Segment::Sum => schema::UnsortedSegmentSumOptions {}.into(),
+            Segment::Prod => schema::UnsortedSegmentProdOptions {}.into(),
+            Segment::Max => schema::UnsortedSegmentMaxOptions {}.into(),
+            Segment::Min => schema::UnsortedSegmentMinOptions {}.into(),
+        },
+        Op::DynamicUpdateSlice => schema::DynamicUpdateSliceOptions {}.into(),
+        Op::ReverseSequence { seq_dim, batch_dim } => {
+            schema::ReverseSequenceOptions { seq_dim: *seq_dim, batch_dim: *batch_dim }.into()
+        }
+        Op::Unique { to } => schema::UniqueOptions { idx_out_type: tensor_type(*to) }.into(),
+        Op::NonMaxSuppression => schema::NonMaxSuppressionV4Options {}.into(),
+        Op::Bitcast { .. } => schema::BitcastOptions {}.into(),
         Op::Tile => schema::TileOptions {}.into(),
         Op::BroadcastTo => schema::BroadcastToOptions {}.into(),
         Op::Reverse => schema::ReverseV2Options {}.into(),

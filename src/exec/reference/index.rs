@@ -241,3 +241,58 @@ pub(super) fn take(x: &Tensor, axis: usize, places: &[usize]) -> Result<Tensor, 
     let places = Tensor::vector::<i64>(places.iter().map(|&p| p as i64).collect());
     gather(x, &places, axis as i64, 0)
 }
+
+/// The elements of `x` at flat places that `place` tells from each flat index of a result of the given shape.
+fn by_places(x: &Tensor, shape: &[usize], place: impl Fn(usize) -> usize) -> Result<Tensor, KernelError> {
+    let count = checked_len(x.dtype(), shape)?;
+    let places = Tensor::vector::<i64>((0..count).map(|i| place(i) as i64).collect());
+    Ok(gather(&x.reshape(&[x.len()])?, &places, 0, 0)?.reshape(shape)?)
+}
+
+/// `update` in place of as many elements of `x` from `start` on, which is moved so that they fit.
+pub(in crate::exec) fn update_slice(x: &Tensor, update: &Tensor, start: &[i64]) -> Result<Tensor, KernelError> {
+    let rank = x.rank();
+    let fits = update.rank() == rank && start.len() == rank && update.dtype() == x.dtype();
+    if !fits || update.shape().iter().zip(x.shape()).any(|(u, d)| u > d) {
+        return Err(KernelError::operands(format!("an update of {:?} for {:?}", update.shape(), x.shape())));
+    }
+    let rooms = x.shape().iter().zip(update.shape()).map(|(d, u)| (d - u) as i64);
+    let start: Vec<usize> = start.iter().zip(rooms).map(|(&s, room)| s.clamp(0, room) as usize).collect();
+    let (outer, inner) = (row_major(x.shape()), row_major(update.shape()));
+    let place = |i: usize| {
+        let mut at = 0;
+        for axis in 0..rank {
+            let along = (i / outer[axis] as usize % x.shape()[axis]).checked_sub(start[axis]);
+            match along.filter(|&a| a < update.shape()[axis]) {
+                Some(along) => at += along * inner[axis] as usize,
+                None => return i,
+            }
+        }
+        x.len() + at
+    };
+    let both = [x, update].map(|t| t.reshape(&[t.len()]));
+    let [flat, update] = both;
+    by_places(&super::movement::concatenate(&[&flat?, &update?], 0)?, x.shape(), place)
+}
+
+/// The first elements of `seq_dim` in reverse, as many as `lengths` says for each index of `batch_dim`.
+pub(in crate::exec) fn reverse_sequence(
+    x: &Tensor,
+    lengths: &[i64],
+    seq_dim: i64,
+    batch_dim: i64,
+) -> Result<Tensor, KernelError> {
+    let (seq, batch) = (axis_of(seq_dim, x.rank())?, axis_of(batch_dim, x.rank())?);
+    let extent = x.shape()[seq];
+    let valid = |&&length: &&i64| (0..=extent as i64).contains(&length);
+    if lengths.len() != x.shape()[batch] || lengths.iter().filter(valid).count() != lengths.len() {
+        return Err(KernelError::operands(format!("lengths {lengths:?} for {:?}", x.shape())));
+    }
+    let strides = row_major(x.shape());
+    let place = |i: usize| {
+        let (step, b) = (strides[seq] as usize, i / strides[batch] as usize % x.shape()[batch]);
+        let (at, length) = (i / step % extent, lengths[b] as usize);
+        if at < length { i - at * step + (length - 1 - at) * step } else { i }
+    };
+    by_places(x, x.shape(), place)
+}

@@ -4,6 +4,7 @@
 //! are, so nothing here cares whether extents were known in advance. Knows nothing of graphs, nodes or tract.
 
 pub(super) mod blocks;
+pub(super) mod detection;
 pub(super) mod elementwise;
 pub(super) mod index;
 pub(super) mod movement;
@@ -13,6 +14,7 @@ pub(super) mod quantize;
 pub(super) mod reduce;
 pub(super) mod resize;
 pub(super) mod scalar;
+pub(super) mod segment;
 mod strided;
 pub(super) mod sweep;
 

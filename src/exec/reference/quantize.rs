@@ -17,7 +17,7 @@ struct Affine<'a> {
 impl<'a> Affine<'a> {
     fn new(quant: &'a Quant, shape: &[usize]) -> Result<Affine<'a>, KernelError> {
         let Quant::Affine { scale, zero_point, axis } = quant else {
-            return Err(KernelError::unsupported("blockwise quantization"));
+            return Err(KernelError::unsupported("scales for runs of elements, other than of constants"));
         };
         let fits = scale.len() == zero_point.len() && (scale.len() == 1 || shape.get(*axis) == Some(&scale.len()));
         if !fits {
@@ -70,4 +70,15 @@ pub(in crate::exec) fn dequantize(x: &Tensor, quant: Option<&Quant>) -> Result<T
         scale * q.wrapping_sub(zero_point) as f32
     };
     Ok(Tensor::from_vec(x.shape(), x.to_i64s()?.into_iter().enumerate().map(real).collect()))
+}
+
+/// Reals from constant weights with one scale for each run of `size` elements.
+pub(in crate::exec) fn dequantize_blocks(x: &Tensor, scales: &Tensor, size: usize) -> Result<Tensor, KernelError> {
+    let (stored, scales) = (x.to_f32s()?, scales.to_f32s()?);
+    if size == 0 || scales.len().checked_mul(size) != Some(stored.len()) {
+        let what = format!("{} scales for {} elements in runs of {size}", scales.len(), stored.len());
+        return Err(KernelError::operands(what));
+    }
+    let real = stored.iter().enumerate().map(|(i, q)| q * scales[i / size]);
+    Ok(Tensor::from_vec(x.shape(), real.collect()))
 }

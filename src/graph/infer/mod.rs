@@ -213,14 +213,30 @@ fn result_types(op: &Op, args: &Args<'_>) -> Inferred {
         Op::Gather { axis, batch_dims } => movement::gather(args, *axis, *batch_dims),
         Op::GatherNd => movement::gather_nd(args),
         Op::ScatterNd => one(args.dtype(1)?, movement::shape_from(args, 2)?),
+        Op::UnsortedSegment(_) => unsorted_segment(args),
+        Op::DynamicUpdateSlice => dynamic_update_slice(args),
         Op::Tile => movement::tile(args),
         Op::BroadcastTo => movement::broadcast_to(args),
         Op::Reverse => Ok(vec![args.ty(0)?.clone()]),
+        Op::ReverseSequence { seq_dim, batch_dim } => reverse_sequence(args, *seq_dim, *batch_dim),
         Op::Fill => one(args.dtype(1)?, movement::shape_from(args, 0)?),
         Op::Shape { to } => one(*to, Shape::fixed(&[args.shape(0)?.rank()])),
         Op::Rank => one(DType::I32, Shape::scalar()),
         Op::Range => movement::range(args),
         Op::OneHot { axis } => movement::one_hot(args, *axis),
+        Op::Unique { to } => {
+            let x = args.ty(0)?;
+            args.shape_of_rank(0, 1)?;
+            Ok(vec![Type::new(x.dtype, Shape(vec![None])), Type::new(*to, x.shape.clone())])
+        }
+        Op::NonMaxSuppression => non_max_suppression(args),
+        Op::Bitcast { to } => {
+            let x = args.ty(0)?;
+            if x.dtype.bits() != to.bits() {
+                return Err(InferError::new(format!("{} and {to} differ in width", x.dtype)));
+            }
+            one(*to, x.shape.clone())
+        }
         Op::Where => one(DType::I64, Shape(vec![None, Some(args.shape(0)?.rank())])),
         Op::If { then, otherwise } => regions::if_(args, then, otherwise),
         Op::While { cond, body } => regions::while_(args, cond, body),
@@ -274,4 +290,49 @@ fn top_k(args: &Args<'_>) -> Inferred {
     };
     let shape = Shape(dims);
     Ok(vec![Type::new(x.dtype, shape.clone()), Type::new(DType::I32, shape)])
+}
+
+fn unsorted_segment(args: &Args<'_>) -> Inferred {
+    let (x, ids) = (args.ty(0)?, args.shape(1)?);
+    let rank = ids.rank();
+    if rank > x.shape.rank() || !ids.agrees_with(&Shape(x.shape.dims()[..rank].to_vec())) {
+        return Err(InferError::new(format!("segment numbers of {ids} for {}", x.shape)));
+    }
+    let count = args.ints(2).and_then(|n| n.first().and_then(|&n| usize::try_from(n).ok()));
+    let dims = std::iter::once(count).chain(x.shape.dims()[rank..].iter().copied());
+    one(x.dtype, Shape(dims.collect()))
+}
+
+fn dynamic_update_slice(args: &Args<'_>) -> Inferred {
+    let (x, update) = (args.ty(0)?, args.ty(1)?);
+    same_dtype(args, 0, 1)?;
+    let too_large = |(d, u): (&Dim, &Dim)| d.zip(*u).is_some_and(|(d, u)| u > d);
+    let rank = x.shape.rank();
+    if update.shape.rank() != rank || x.shape.dims().iter().zip(update.shape.dims()).any(too_large) {
+        return Err(InferError::new(format!("an update of {} for {}", update.shape, x.shape)));
+    }
+    if args.length(2)?.is_some_and(|n| n != rank) {
+        return Err(InferError::new(format!("a start of {} for {}", args.shape(2)?, x.shape)));
+    }
+    Ok(vec![x.clone()])
+}
+
+fn reverse_sequence(args: &Args<'_>, seq_dim: i32, batch_dim: i32) -> Inferred {
+    let (x, lengths) = (args.ty(0)?, args.length(1)?);
+    let (seq, batch) = (axis_of(seq_dim.into(), x.shape.rank())?, axis_of(batch_dim.into(), x.shape.rank())?);
+    let fits = lengths.is_none() || x.shape.dim(batch).is_none() || lengths == x.shape.dim(batch);
+    if seq == batch || !fits {
+        return Err(InferError::new(format!("lengths of {} along axis {batch} of {}", args.shape(1)?, x.shape)));
+    }
+    Ok(vec![x.clone()])
+}
+
+fn non_max_suppression(args: &Args<'_>) -> Inferred {
+    let (boxes, scores) = (args.shape_of_rank(0, 2)?, args.shape_of_rank(1, 1)?);
+    let boxes_fit = boxes[1].is_none_or(|n| n == 4) && boxes[0].zip(scores[0]).is_none_or(|(a, b)| a == b);
+    if !boxes_fit {
+        return Err(InferError::new(format!("boxes of {} and scores of {}", args.shape(0)?, args.shape(1)?)));
+    }
+    let most = args.ints(2).and_then(|n| n.first().and_then(|&n| usize::try_from(n).ok()));
+    Ok(vec![Type::new(DType::I32, Shape(vec![most])), Type::new(DType::I32, Shape::scalar())])
 }

@@ -2,6 +2,7 @@
 
 use super::{Args, InferError, Inferred, broadcast, one};
 use crate::graph::{Dim, Padding, Shape, Window2d, Window3d};
+use crate::tensor::DType;
 
 /// Extent after a window of `filter` elements has moved over `input`.
 fn windowed(input: Dim, filter: Dim, stride: usize, dilation: usize, padding: Padding) -> Result<Dim, InferError> {
@@ -138,7 +139,9 @@ pub(super) fn embedding_lookup(args: &Args<'_>) -> Inferred {
         return Err(InferError::new("the table must have rows"));
     };
     let dims = std::iter::once(ids).chain(row.iter().copied()).collect();
-    one(table.dtype, Shape(dims))
+    // The kernel turns rows of quantized integers into floats.
+    let quantized = args.graph.value(args.id(1)?).quant.is_some();
+    one(if quantized { DType::F32 } else { table.dtype }, Shape(dims))
 }
 
 pub(super) fn pool_2d(args: &Args<'_>, padding: Padding, stride: [usize; 2], filter: [usize; 2]) -> Inferred {

@@ -168,6 +168,11 @@ fn row(graph: &Graph, node: &Node) -> Result<Rule, &'static str> {
             let all: Vec<usize> = (0..node.inputs.len()).collect();
             build.shared(Moves, &all)
         }
+        Op::DynamicUpdateSlice => build.shared(Moves, &[0, 1]),
+        Op::ReverseSequence { .. } | Op::UnsortedSegment(_) | Op::Unique { .. } | Op::NonMaxSuppression => {
+            return Err(NO_KERNEL);
+        }
+        Op::Bitcast { .. } => return Err("it reads the bits of floats"),
         Op::ScatterNd => return Err("its int8 kernel fills with the integer 0 and not with the zero point"),
         Op::Shape { .. } | Op::Rank => build.of(vec![Role::Any], Outcome::Free, Moves),
         Op::Range | Op::Where | Op::Cumsum { .. } => return Err(NO_KERNEL),

@@ -96,6 +96,7 @@ pub(in crate::quant) fn sees(op: &Op, i: usize) -> Sees {
         | Op::StridedSlice(_)
         | Op::Gather { .. }
         | Op::GatherNd
+        | Op::DynamicUpdateSlice
         | Op::Tile
         | Op::BroadcastTo
         | Op::Reverse
@@ -118,6 +119,11 @@ pub(in crate::quant) fn sees(op: &Op, i: usize) -> Sees {
         | Op::Pool2d { kind: Pool::Average | Pool::L2, .. }
         | Op::ResizeBilinear { .. }
         | Op::ScatterNd
+        | Op::UnsortedSegment(_)
+        | Op::ReverseSequence { .. }
+        | Op::Unique { .. }
+        | Op::NonMaxSuppression
+        | Op::Bitcast { .. }
         | Op::Fill
         | Op::Shape { .. }
         | Op::Rank

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::graph::{
-    Compare, MirrorMode, Opaque, Padding, Precision, Shape, SliceMasks, Type, Value, Window2d, Window3d,
+    Compare, MirrorMode, Opaque, Padding, Precision, Segment, Shape, SliceMasks, Type, Value, Window2d, Window3d,
 };
 use crate::tensor::Tensor;
 
@@ -62,6 +62,12 @@ fn operators() -> Vec<(Op, usize, usize)> {
         (Op::Gather { axis: 0, batch_dims: 0 }, 2, 1),
         (Op::GatherNd, 2, 1),
         (Op::ScatterNd, 3, 1),
+        (Op::UnsortedSegment(Segment::Max), 3, 1),
+        (Op::DynamicUpdateSlice, 3, 1),
+        (Op::ReverseSequence { seq_dim: 0, batch_dim: 1 }, 2, 1),
+        (Op::Unique { to: DType::I32 }, 1, 1),
+        (Op::NonMaxSuppression, 5, 0),
+        (Op::Bitcast { to: DType::I32 }, 1, 0),
         (Op::Tile, 2, 1),
         (Op::BroadcastTo, 2, 1),
         (Op::Reverse, 2, 1),
