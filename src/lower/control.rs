@@ -159,7 +159,11 @@ fn loop_step(
     let index = driver.builder().cast(step.index, DType::I64)?;
     let inputs = [&[index, step.condition], step.carried].concat();
     let mut outputs = driver.inline(body, &inputs, step.prefix)?;
-    let scanned = outputs.split_off(1 + step.carried.len());
+    let mut scanned = outputs.split_off(1 + step.carried.len());
+    // Each step gives as much of these, so a declaration can be believed.
+    for (row, declared) in scanned.iter_mut().zip(&body.outputs[1 + step.carried.len()..]) {
+        *row = driver.shaped(*row, declared);
+    }
     let carried = outputs.split_off(1);
     Ok(Stepped { condition: outputs.pop().filter(|&condition| condition != step.condition), carried, scanned })
 }

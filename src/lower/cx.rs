@@ -12,7 +12,7 @@ use crate::tensor::{DType, Perm, Tensor, normalize_axis};
 
 /// Why a lowering gives up on its node. Without a word where a [`Problem`](super::Problem) tells it already.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(super) struct Refusal {
     /// Attribute or operand that is meant.
     pub attribute: Option<String>,
     pub what: String,
@@ -56,10 +56,10 @@ pub(super) fn countable(shape: &[usize]) -> Result<usize, Refusal> {
 }
 
 /// Values for the node's results, in order. Results at the end that the node leaves unnamed may be missing.
-pub(crate) type Results = Result<Vec<ValueId>, Refusal>;
+pub(super) type Results = Result<Vec<ValueId>, Refusal>;
 
 /// One node, while it is lowered.
-pub(crate) struct Cx<'a> {
+pub(super) struct Cx<'a> {
     pub b: Builder<'a>,
     pub(super) known: &'a mut Known,
     pub(super) scope: &'a mut Scope,

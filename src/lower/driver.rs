@@ -396,15 +396,23 @@ impl Driver<'_> {
     /// An output whose extents hang on data as a value of the extents that the model declares: some interfaces of the runtime can't
     /// hand out others. Where inputs have dynamic extents, declarations may be left from an example, and are not believed.
     fn with_declared_extents(&mut self, id: ValueId, declared: &onnx::ValueInfo) -> ValueId {
+        let hangs_on_data = self.graph.inputs.iter().all(|&input| self.graph.shape(input).is_fixed());
+        if hangs_on_data { self.shaped(id, declared) } else { id }
+    }
+
+    /// A value whose extents are not known as one of the extents that are declared.
+    pub fn shaped(&mut self, id: ValueId, declared: &onnx::ValueInfo) -> ValueId {
         let fixed = |d: &onnx::Dim| if let onnx::Dim::Fixed(n) = d { i64::try_from(*n).ok() } else { None };
         let dims: Option<Vec<i64>> = declared.shape.as_deref().and_then(|dims| dims.iter().map(fixed).collect());
-        let hangs_on_data = !self.graph.shape(id).is_fixed()
-            && self.graph.inputs.iter().all(|&input| self.graph.shape(input).is_fixed());
-        let Some(dims) = dims.filter(|_| hangs_on_data) else { return id };
+        let Some(dims) = dims.filter(|_| !self.graph.shape(id).is_fixed()) else { return id };
         let origin = self.graph.nodes.iter().rev().find(|n| n.outputs.contains(&id)).and_then(|n| n.origin);
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(origin, &declared.name);
-        let Ok(shaped) = b.reshape(id, &dims) else { return id };
+        // RESHAPE counts elements before there are any, and fails; this takes any number where an extent is open.
+        let shaped = b.ints(&dims).and_then(|dims| b.one(Op::BroadcastTo, &[id, dims]));
+        let Some(shaped) = shaped.ok().filter(|&shaped| self.graph.shape(shaped).rank() == dims.len()) else {
+            return id;
+        };
         self.graph.value_mut(id).name.push_str("/before");
         shaped
     }

@@ -73,7 +73,7 @@ pub use opsets::{NEWEST, VERSIONS};
 pub use problem::{Note, Problem};
 pub use table::{Row, TABLE};
 
-pub(crate) use cx::{Cx, Refusal, Results};
+use cx::{Cx, Refusal, Results};
 
 use cx::countable;
 

@@ -201,11 +201,20 @@ impl Looped<'_> {
         for (k, scanned) in look.scanned.iter().enumerate() {
             let buffer = self.buffer(driver, scanned, grows)?;
             let mut entry = driver.entry(buffer, &format!("scanned{k}"));
+            // What FILL makes of extents at run time, the steps give again.
+            entry.extents.iter_mut().skip(1).zip(&scanned.extents).for_each(|(to, extent)| *to = *extent);
             if let (true, Some(first)) = (grows, entry.extents.first_mut()) {
                 *first = driver.known.unknown_extent();
             }
             values.push(buffer);
             entries.push(entry);
+        }
+        let taken = values.iter().chain(self.steps.captured).copied();
+        let is_empty = |id: &ValueId| driver.graph.constant(*id).is_none() || values.contains(id);
+        if let Some(empty) = taken.filter(is_empty).find(|&id| driver.graph.shape(id).dims().contains(&Some(0))) {
+            let name = &driver.graph.value(empty).name;
+            let what = format!("{name:?} has no elements before the first step, which WHILE does not take");
+            return Err(Refusal::new(what, "have all steps written out: --unroll STEPS"));
         }
         let mut captured = self.steps.captured.to_vec();
         if let Count::Value(count) = self.count {
@@ -249,8 +258,9 @@ impl Looped<'_> {
         for (&result, entry) in results.iter().zip(entries) {
             driver.known.set_extents(driver.graph, result, entry.extents);
         }
-        let buffers = states..states + look.scanned.len();
-        Ok(Done { carried: results[FIXED..states].to_vec(), scanned: results[buffers].to_vec() })
+        let buffers = results[states..states + look.scanned.len()].iter();
+        let scanned = buffers.map(|&buffer| self.rows(driver, buffer, grows)).collect::<Result<_, _>>()?;
+        Ok(Done { carried: results[FIXED..states].to_vec(), scanned })
     }
 
     /// Emits one step into a region whose first entries are `all`.
@@ -321,13 +331,16 @@ impl Looped<'_> {
         Ok(Done { carried: self.steps.carried.to_vec(), scanned })
     }
 
-    /// Zeros for the rows of all steps; no row where it grows.
+    /// Zeros for the rows of all steps; one row where it grows. `WHILE` takes no value without elements, so there is always one row.
     fn buffer(&self, driver: &mut Driver<'_>, row: &Entry, grows: bool) -> Result<ValueId, Refusal> {
         let first = match self.count {
-            _ if grows => driver.builder().ints(&[0])?,
-            Count::Fixed(n) => driver.builder().ints(&[n])?,
-            Count::Value(count) => driver.builder().reshape(count, &[1])?,
-            Count::Unbounded => driver.builder().ints(&[0])?,
+            Count::Fixed(n) if !grows => driver.builder().ints(&[n.max(1)])?,
+            Count::Value(count) if !grows => {
+                let mut b = driver.builder();
+                let (count, one) = (b.reshape(count, &[1])?, b.ints(&[1])?);
+                b.binary(Binary::Maximum, count, one)?
+            }
+            _ => driver.builder().ints(&[1])?,
         };
         let mut dims = vec![first];
         for &extent in &row.extents {
@@ -342,6 +355,31 @@ impl Looped<'_> {
         let zero = driver.builder().scalar_of(row.dtype, 0.0)?;
         let dims = driver.builder().concat(&dims, 0)?;
         Ok(driver.builder().one(Op::Fill, &[dims, zero])?)
+    }
+
+    /// The rows of a buffer that steps have written.
+    fn rows(&self, driver: &mut Driver<'_>, buffer: ValueId, grows: bool) -> Result<ValueId, Refusal> {
+        let extents = driver.known.extents_of(driver.graph, buffer);
+        let rank = extents.len();
+        let first = usize::from(grows);
+        let mut b = driver.builder();
+        let mut begin = vec![0; rank];
+        begin[0] = first as i64;
+        let all = vec![-1; rank];
+        let rows = match self.count {
+            Count::Fixed(n) if !grows && n > 0 => return Ok(buffer),
+            Count::Value(count) if !grows => {
+                let (count, others, begin) = (b.reshape(count, &[1])?, b.ints(&all[1..])?, b.ints(&begin)?);
+                let size = if rank > 1 { b.concat(&[count, others], 0)? } else { count };
+                b.one(Op::Slice, &[buffer, begin, size])?
+            }
+            _ => b.slice(buffer, &begin, &all)?,
+        };
+        // All extents but the first are those of the buffer.
+        let mut known = driver.known.extents_of(driver.graph, rows);
+        known[1..].copy_from_slice(&extents[1..]);
+        driver.known.set_extents(driver.graph, rows, known);
+        Ok(rows)
     }
 
     /// An extent of scanned values that is only known at run time: that of some value that goes in.
