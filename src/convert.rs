@@ -162,12 +162,19 @@ impl Converter {
         }
         let mut report = Report::of_source(&model, source_bytes);
         let mut graph = self.float_graph(model, &mut report)?;
+        if self.options.passes {
+            report.quantization = quant::import(&mut graph);
+        }
         match self.options.quantize {
             Quantize::None => {}
             Quantize::Float16 => self.quantize_weights(&mut graph, quant::Scheme::Float16, &mut report)?,
             Quantize::Dynamic => self.quantize_weights(&mut graph, quant::Scheme::Dynamic, &mut report)?,
             Quantize::Weights => self.quantize_weights(&mut graph, quant::Scheme::Only, &mut report)?,
             Quantize::Int8 => self.quantize_int8(&mut graph, &mut report)?,
+        }
+        match self.options.passes {
+            true => quant::store_weights(&mut graph),
+            false => quant::forget_weights(&mut graph),
         }
         self.progress.stage("write");
         let mut model = Model::single(graph);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::driver::Driver;
 use super::known::Known;
 use super::scope::Scope;
-use crate::graph::{Builder, Dim, InferError, Origin, Shape, ValueId};
+use crate::graph::{Binary, Builder, Dim, InferError, Origin, Shape, ValueId};
 use crate::onnx::{self, Attribute};
 use crate::tensor::{DType, Perm, Tensor, normalize_axis};
 
@@ -376,6 +376,12 @@ impl<'a> Cx<'a> {
     /// `x` as `INT32`, for kernels that take their indices and shapes in no other type.
     pub fn as_i32(&mut self, x: ValueId) -> Result<ValueId, Refusal> {
         Ok(self.b.cast(x, DType::I32)?)
+    }
+
+    /// An operation of `x` with a number, which takes the element type of `x`.
+    pub fn with_number(&mut self, kind: Binary, x: ValueId, number: f64) -> Result<ValueId, Refusal> {
+        let number = self.b.scalar_of(self.dtype(x), number)?;
+        Ok(self.b.binary(kind, x, number)?)
     }
 
     /// Extents of `x` as `RESHAPE` takes them: the one that is not known is -1.

@@ -264,20 +264,20 @@ pub(super) fn is_nan(cx: &mut Cx<'_>) -> Results {
     Ok(vec![cx.b.compare(Compare::NotEqual, x, x)?])
 }
 
-/// Lowers ONNX `IsInf` to `EQUAL` with infinity.
+/// Lowers ONNX `IsInf` to `GREATER_EQUAL` or `LESS_EQUAL` with the largest number.
 ///
 /// # Accepts
-/// float32; `detect_positive`, `detect_negative`. Arithmetic kernels make the largest number of an infinity before it gets here.
+/// float32; `detect_positive`, `detect_negative`.
 /// # Produces
-/// `ABS? → EQUAL`.
+/// `ABS? → GREATER_EQUAL`. The largest finite number counts as infinite: arithmetic kernels make it of infinities.
 pub(super) fn is_inf(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     require_float32(cx, x)?;
     let (positive, negative) = (cx.flag_or("detect_positive", true)?, cx.flag_or("detect_negative", true)?);
     let (kind, x, bound) = match (positive, negative) {
-        (true, true) => (Compare::Equal, cx.b.unary(Unary::Abs, x)?, f32::INFINITY),
-        (true, false) => (Compare::Equal, x, f32::INFINITY),
-        (false, true) => (Compare::Equal, x, f32::NEG_INFINITY),
+        (true, true) => (Compare::GreaterEqual, cx.b.unary(Unary::Abs, x)?, f32::MAX),
+        (true, false) => (Compare::GreaterEqual, x, f32::MAX),
+        (false, true) => (Compare::LessEqual, x, f32::MIN),
         // Nothing is below that: false everywhere.
         (false, false) => (Compare::Less, x, f32::NEG_INFINITY),
     };

@@ -87,6 +87,14 @@ impl Cx<'_> {
         Ok(self.b.cast(gathered, dtype)?)
     }
 
+    /// Rows of each entry of a batch, `[N, rows, ..]`, at indices into that entry alone, `[N, ..]`.
+    pub fn gather_in_batch(&mut self, x: ValueId, indices: ValueId) -> Result<ValueId, Refusal> {
+        let dtype = self.dtype(x);
+        let carried = self.in_kernel_type(x, KERNEL)?;
+        let gathered = self.b.one(Op::Gather { axis: 1, batch_dims: 1 }, &[carried, indices])?;
+        Ok(self.b.cast(gathered, dtype)?)
+    }
+
     /// Extent of one axis as an `INT32` scalar; a constant where it is known.
     pub fn extent_of(&mut self, x: ValueId, axis: usize) -> Result<ValueId, Refusal> {
         match self.dim(x, axis) {

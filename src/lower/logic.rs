@@ -2,7 +2,7 @@
 
 use super::{Cx, Refusal, Results};
 use crate::graph::{Activation, Binary, Compare, Op, Unary};
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 
 /// What comparisons are done in: integers of 8 bits without quantization abort the kernels, and those of 16 bits came late.
 const COMPARED: &[DType] = &[DType::F32, DType::I32, DType::I64];
@@ -20,10 +20,23 @@ fn compare(cx: &mut Cx<'_>, kind: Compare) -> Results {
 /// # Accepts
 /// Numbers and booleans, with broadcasting.
 /// # Produces
-/// `EQUAL`; `CAST`s before it for types other than float32, int32, int64 and bool.
+/// `EQUAL`; `CAST`s before it for types other than float32, int32, int64 and bool. With a constant infinity: `GREATER_EQUAL` or
+/// `LESS_EQUAL` with the largest number, which arithmetic kernels make of infinities.
 /// # Refuses
 /// float64 and uint64.
 pub(super) fn equal(cx: &mut Cx<'_>) -> Results {
+    let (a, b) = (cx.input(0)?, cx.input(1)?);
+    for (x, bound) in [(a, b), (b, a)] {
+        let infinity =
+            cx.constant(bound).filter(|t| t.dtype() == DType::F32).and_then(|_| cx.b.graph.const_splat(bound));
+        let Some(infinity) = infinity.filter(|i| i.is_infinite() && cx.rank(bound) <= cx.rank(x)) else { continue };
+        let kind = if infinity > 0.0 { Compare::GreaterEqual } else { Compare::LessEqual };
+        let largest =
+            cx.constant(bound).map(|t| Tensor::from_vec(t.shape(), vec![f32::MAX.copysign(infinity as f32); t.len()]));
+        let Some(largest) = largest else { continue };
+        let largest = cx.b.constant(largest);
+        return Ok(vec![cx.b.compare(kind, x, largest)?]);
+    }
     compare(cx, Compare::Equal)
 }
 

@@ -49,6 +49,7 @@ mod repeat;
 mod reshape;
 mod resize;
 mod reverse_sequence;
+mod sample;
 mod scan;
 mod scatter;
 mod scope;

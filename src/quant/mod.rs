@@ -10,6 +10,7 @@
 //! materialize, insert    constants as integers; QUANTIZE and DEQUANTIZE at the borders
 //! ```
 //!
+//! A model that comes quantized has its scales already: [`import`] puts integer kernels between the conversions that it has.
 //! [`weights`] is the other way: weights alone become smaller, and nothing is observed.
 //!
 //! Owns: how real numbers become integers, and where. Operators are named in [`spec`] alone (and in [`prepare`], which rewrites
@@ -18,6 +19,7 @@
 //! [`Execute`]: crate::graph::Execute
 
 mod cut;
+mod import;
 mod insert;
 mod materialize;
 mod observe;
@@ -33,6 +35,7 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use import::{forget_weights, import, store_weights};
 pub use insert::Conversions;
 pub use observe::{ObserveError, Observed, Samples, Statistics, observe};
 pub use range::{Params, Range};

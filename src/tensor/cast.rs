@@ -78,6 +78,8 @@ impl Tensor {
                 DType::U16 => Tensor::from_vec(shape, values.iter().map(|&x| x as u16).collect()),
                 DType::U32 => Tensor::from_vec(shape, values.iter().map(|&x| x as u32).collect()),
                 DType::U64 => Tensor::from_vec(shape, values.iter().map(|&x| x as u64).collect()),
+                DType::I4 => Tensor::of_nibbles(to, shape, values.iter().map(|&x| x.clamp(-8.0, 7.0) as i8 as u8)),
+                DType::U4 => Tensor::of_nibbles(to, shape, values.iter().map(|&x| x.clamp(0.0, 15.0) as u8)),
                 _ => {
                     return Err(TensorError::DType { wanted: to, actual: self.dtype() });
                 }
@@ -98,11 +100,19 @@ impl Tensor {
                 DType::U16 => Tensor::from_vec(shape, values.iter().map(|&x| x as u16).collect()),
                 DType::U32 => Tensor::from_vec(shape, values.iter().map(|&x| x as u32).collect()),
                 DType::U64 => Tensor::from_vec(shape, values.iter().map(|&x| x as u64).collect()),
+                DType::I4 | DType::U4 => Tensor::of_nibbles(to, shape, values.iter().map(|&x| x as u8)),
                 _ => {
                     return Err(TensorError::DType { wanted: to, actual: self.dtype() });
                 }
             })
         }
+    }
+
+    /// Elements of 4 bits, the lower halves of `values`, two to a byte and the first in the low bits.
+    pub(crate) fn of_nibbles(dtype: DType, shape: &[usize], values: impl Iterator<Item = u8>) -> Tensor {
+        let nibbles: Vec<u8> = values.map(|v| v & 0xf).collect();
+        let bytes: Vec<u8> = nibbles.chunks(2).map(|c| c[0] | c.get(1).map_or(0, |v| v << 4)).collect();
+        Tensor::new(dtype, shape.to_vec(), bytes.into()).expect("as many values as the shape has elements")
     }
 
     fn collect<T: Element, R>(&self, convert: impl Fn(T) -> R) -> Vec<R> {
@@ -144,5 +154,7 @@ mod tests {
         assert_eq!(floats.cast(DType::I8).unwrap().to_i64s().unwrap(), [-1, 127, 2]);
         let ints = Tensor::vector(vec![300i32, -1]);
         assert_eq!(ints.cast(DType::U8).unwrap().to_i64s().unwrap(), [44, 255]);
+        assert_eq!(floats.cast(DType::I4).unwrap().to_i64s().unwrap(), [-1, 7, 2]);
+        assert_eq!(ints.cast(DType::U4).unwrap().to_i64s().unwrap(), [12, 15]);
     }
 }

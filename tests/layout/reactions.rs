@@ -125,6 +125,22 @@ fn samples() -> Vec<Sample> {
             None,
         ),
         sample(Op::GatherNd, vec![x(), Constant(Tensor::from_vec(&[2, 2], vec![1i32, 2, 0, 0]))], None),
+        sample(Op::UnsortedSegment(Segment::Max), vec![f32s(&[3, 2]), ints(&[1, 0, 1]), scalar(4)], None),
+        sample(Op::DynamicUpdateSlice, vec![x(), f32s(&[2, 1, 2, 5]), ints(&[0, 1, 2, 0])], None),
+        sample(Op::ReverseSequence { seq_dim: 1, batch_dim: 0 }, vec![x(), ints(&[2, 3])], None),
+        sample(Op::Unique { to: DType::I32 }, vec![Data(vec![6], DType::I32)], None),
+        sample(
+            Op::NonMaxSuppression,
+            vec![
+                f32s(&[5, 4]),
+                f32s(&[5]),
+                scalar(3),
+                Constant(Tensor::scalar(0.5f32)),
+                Constant(Tensor::scalar(-9.0f32)),
+            ],
+            None,
+        ),
+        sample(Op::Bitcast { to: DType::I32 }, vec![x()], Any),
         sample(
             Op::ScatterNd,
             vec![Constant(Tensor::from_vec(&[2, 1], vec![1i32, 3])), f32s(&[2, 3]), ints(&[4, 3])],
@@ -278,15 +294,21 @@ fn variant(op: &Op) -> usize {
         Op::Reduce { .. } => 56,
         Op::Quantize { .. } => 57,
         Op::Dequantize => 58,
+        Op::UnsortedSegment(_) => 59,
+        Op::DynamicUpdateSlice => 60,
+        Op::ReverseSequence { .. } => 61,
+        Op::Unique { .. } => 62,
+        Op::NonMaxSuppression => 63,
+        Op::Bitcast { .. } => 64,
         // Takes and gives everything as it is.
-        Op::If { .. } | Op::While { .. } | Op::Opaque(_) => 59,
+        Op::If { .. } | Op::While { .. } | Op::Opaque(_) => 65,
     }
 }
 
 #[test]
 fn every_operator_is_sampled() {
     let sampled: BTreeSet<usize> = samples().iter().map(|s| variant(&s.op)).collect();
-    assert_eq!(sampled, (0..59).collect());
+    assert_eq!(sampled, (0..65).collect());
 }
 
 /// Permutation number `seed` of so many axes.

@@ -35,6 +35,9 @@ pub(super) struct Rule {
     pub outcome: Outcome,
     pub effort: Effort,
     pub bound: Bound,
+    /// The results consist of elements of the operands that have [`Role::Shared`], or of zeros, and larger operands give no
+    /// smaller results: whether numbers are rounded before or after makes no difference.
+    pub picks: bool,
     /// Why the kernel is not used although it exists and is right: what it would lose.
     pub loses: Option<&'static str>,
 }
@@ -137,9 +140,9 @@ fn row(graph: &Graph, node: &Node) -> Result<Rule, &'static str> {
         }
         Op::EmbeddingLookup => build.shared(Moves, &[1]),
 
-        Op::Pool2d { kind: Pool::Average | Pool::Max, .. } => build.shared(Light, &[0]),
+        Op::Pool2d { kind: Pool::Max, .. } => build.shared(Light, &[0]),
+        Op::Pool2d { kind: Pool::Average, .. } | Op::ResizeBilinear { .. } => build.averaged(&[0]),
         Op::Pool2d { kind: Pool::L2, .. } => return Err(NO_KERNEL),
-        Op::ResizeBilinear { .. } => build.shared(Light, &[0]),
         Op::ResizeNearest { .. }
         | Op::DepthToSpace { .. }
         | Op::SpaceToDepth { .. }
@@ -243,6 +246,17 @@ fn reduce(build: &Build<'_>, kind: Reduce) -> Result<Rule, &'static str> {
     })
 }
 
+/// True for the greatest element of a window.
+pub(super) fn is_maximum(op: &Op) -> bool {
+    matches!(op, Op::Pool2d { kind: Pool::Max, .. })
+}
+
+/// True where nothing but the type of the result would be another if the operands were real numbers: comparing integers of 8 bits
+/// rounds on the way.
+pub(super) fn compares(op: &Op) -> bool {
+    matches!(op, Op::Compare(_))
+}
+
 /// Writes rows for one node.
 struct Build<'a> {
     graph: &'a Graph,
@@ -251,7 +265,7 @@ struct Build<'a> {
 
 impl Build<'_> {
     fn of(&self, operands: Vec<Role>, outcome: Outcome, effort: Effort) -> Rule {
-        Rule { operands, outcome, effort, bound: Bound::None, loses: None }
+        Rule { operands, outcome, effort, bound: Bound::None, picks: false, loses: None }
     }
 
     /// `role` for the operands at `data`, [`Role::Index`] for the others.
@@ -264,7 +278,13 @@ impl Build<'_> {
     }
 
     fn shared(&self, effort: Effort, data: &[usize]) -> Rule {
-        self.of(self.roles(Role::Shared, data), Outcome::Shared, effort)
+        let picks = matches!(self.node.op.activation(), None | Some(Activation::None));
+        Rule { picks, ..self.of(self.roles(Role::Shared, data), Outcome::Shared, effort) }
+    }
+
+    /// Results that lie between elements of the operands.
+    fn averaged(&self, data: &[usize]) -> Rule {
+        Rule { picks: false, ..self.shared(Effort::Light, data) }
     }
 
     fn fixed(&self, params: Params) -> Rule {

@@ -169,7 +169,5 @@ fn packed(shape: &[usize], values: Vec<i8>, bits: u8) -> Tensor {
     if bits != 4 {
         return Tensor::from_vec(shape, values);
     }
-    let nibble = |v: i8| v as u8 & 0xf;
-    let bytes: Vec<u8> = values.chunks(2).map(|c| nibble(c[0]) | c.get(1).map_or(0, |&v| nibble(v) << 4)).collect();
-    Tensor::new(DType::I4, shape.to_vec(), bytes.into()).expect("two elements a byte")
+    Tensor::of_nibbles(DType::I4, shape, values.into_iter().map(|v| v as u8))
 }
