@@ -1,6 +1,7 @@
 //! ONNX `ConvTranspose`.
 
 use super::conv::{perm, require_float32, split};
+use super::known::Number;
 use super::window::{Pads, Window, add_height, drop_axis};
 use super::{Cx, Refusal, Results, countable};
 use crate::graph::{Activation, Op, Padding, ValueId, Window3d};
@@ -228,9 +229,11 @@ fn one_group(
         (0..spatial).map(|a| (sizes.begin[a] + sizes.out[a]).saturating_sub(sizes.full[a])).collect();
     if direct.is_some() || missing.iter().all(|&m| m == 0) {
         let y = cx.b.one(op, &[shape, w, x, bias])?;
+        let y = with_extents(cx, y, made, channels);
         return if direct.is_some() { Ok(y) } else { cut(cx, y, sizes) };
     }
     let y = cx.b.emit(op, &[Some(shape), Some(w), Some(x), None])?[0];
+    let y = with_extents(cx, y, made, channels);
     let pads: Vec<(usize, usize)> =
         std::iter::once((0, 0)).chain(missing.iter().map(|&m| (0, m))).chain(std::iter::once((0, 0))).collect();
     let y = cx.b.pad(y, &pads)?;
@@ -245,6 +248,14 @@ fn cut(cx: &mut Cx<'_>, y: ValueId, sizes: &Sizes) -> Result<ValueId, Refusal> {
     let size: Vec<i64> =
         std::iter::once(-1).chain(sizes.out.iter().map(|&o| o as i64)).chain(std::iter::once(-1)).collect();
     Ok(cx.b.slice(y, &begin, &size)?)
+}
+
+/// Inference sees no extents where that operand is computed; all but N are known.
+fn with_extents(cx: &mut Cx<'_>, y: ValueId, spatial: &[usize], channels: usize) -> ValueId {
+    let mut extents = cx.extents(y);
+    let known = spatial.iter().copied().chain(std::iter::once(channels));
+    extents.iter_mut().skip(1).zip(known).for_each(|(extent, n)| *extent = Number::Known(n as i64));
+    cx.refine(y, &extents)
 }
 
 /// `[N, spatial.., C]` as an operand: N may only be known at run time.

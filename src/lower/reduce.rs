@@ -190,30 +190,34 @@ pub(super) fn global_pool(cx: &mut Cx<'_>) -> Results {
 
 /// `(Σ |x|^p)^(1/p)` over `axes`, which are kept; stays float.
 pub(super) fn p_norm(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], p: i64) -> Result<ValueId, Refusal> {
-    if p < 1 {
-        return Err(Refusal::new(format!("is {p}"), "use a positive p").about("attribute p"));
-    }
     let before = cx.b.set_precision(Precision::Float);
-    let y = match p {
-        1 => {
-            let magnitude = cx.b.unary(Unary::Abs, x)?;
-            cx.b.reduce(Reduce::Sum, magnitude, axes, true)?
-        }
-        2 => {
-            let square = cx.b.unary(Unary::Square, x)?;
-            let sum = cx.b.reduce(Reduce::Sum, square, axes, true)?;
-            cx.b.unary(Unary::Sqrt, sum)?
-        }
-        _ => {
-            let (power, root) = (cx.b.scalar(p as f32), cx.b.scalar(1.0 / p as f32));
-            let magnitude = cx.b.unary(Unary::Abs, x)?;
-            let powers = cx.b.binary(Binary::Pow, magnitude, power)?;
-            let sum = cx.b.reduce(Reduce::Sum, powers, axes, true)?;
-            cx.b.binary(Binary::Pow, sum, root)?
-        }
-    };
+    let powers = p_power(cx, x, p)?;
+    let sum = cx.b.reduce(Reduce::Sum, powers, axes, true)?;
+    let y = p_root(cx, sum, p)?;
     cx.b.set_precision(before);
     Ok(y)
+}
+
+/// `|x|^p`.
+pub(super) fn p_power(cx: &mut Cx<'_>, x: ValueId, p: i64) -> Result<ValueId, Refusal> {
+    match p {
+        ..1 => Err(Refusal::new(format!("is {p}"), "use a positive p").about("attribute p")),
+        1 => Ok(cx.b.unary(Unary::Abs, x)?),
+        2 => Ok(cx.b.unary(Unary::Square, x)?),
+        _ => {
+            let magnitude = cx.b.unary(Unary::Abs, x)?;
+            cx.with_number(Binary::Pow, magnitude, p as f64)
+        }
+    }
+}
+
+/// `x^(1/p)`.
+pub(super) fn p_root(cx: &mut Cx<'_>, x: ValueId, p: i64) -> Result<ValueId, Refusal> {
+    match p {
+        1 => Ok(x),
+        2 => Ok(cx.b.unary(Unary::Sqrt, x)?),
+        _ => cx.with_number(Binary::Pow, x, 1.0 / p as f64),
+    }
 }
 
 /// Lowers ONNX `CumSum` to `CUMSUM`.

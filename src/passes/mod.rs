@@ -7,6 +7,8 @@
 
 mod affine;
 mod clamp;
+mod copy_factor;
+mod copy_overwritten;
 mod fold_input_scale_into_conv;
 mod fold_scale_into_conv;
 mod fuse_activation;
@@ -48,4 +50,4 @@ mod sink_reshape;
 mod testing;
 mod weights;
 
-pub use pipeline::{AFTER_LAYOUT, BEFORE_LAYOUT, Pass, run};
+pub use pipeline::{AFTER_LAYOUT, ALWAYS, BEFORE_LAYOUT, Pass, run};

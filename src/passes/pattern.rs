@@ -1,7 +1,8 @@
 //! Questions about nodes and values that several rewrites ask.
 
 use crate::graph::{
-    Activation, Binary, Evaluate, Graph, InferError, Node, Op, Precision, RewriteCx, Shape, Unary, ValueId, rewrite,
+    Activation, Binary, Evaluate, Graph, InferError, Node, Op, Precision, RewriteCx, Shape, Unary, Value, ValueId,
+    rewrite,
 };
 use crate::tensor::{DType, Tensor};
 
@@ -144,4 +145,14 @@ pub(super) fn permutation(graph: &Graph, node: &Node) -> Option<crate::tensor::P
     let axes = graph.const_ints(node.input(1)?)?;
     let axes: Option<Vec<usize>> = axes.iter().map(|&a| crate::tensor::normalize_axis(a, rank)).collect();
     crate::tensor::Perm::new(axes?).filter(|perm| perm.rank() == rank)
+}
+
+/// A node that makes an equal value of `x`, quantized or not, for `reader`: `op`, which `operand` tells to change nothing.
+pub(super) fn copy(graph: &mut Graph, x: ValueId, reader: &Node, op: Op, operand: Vec<i32>) -> Node {
+    let value = graph.value(x);
+    let value = Value { name: format!("{}/copy", value.name), ..value.clone() };
+    let operand = graph.add_constant(format!("{}/const", value.name), Tensor::vector(operand));
+    let copy = graph.add_value(value);
+    let inputs = vec![Some(x), Some(operand)];
+    Node { op, inputs, outputs: vec![copy], origin: reader.origin, precision: Precision::Any }
 }

@@ -3,11 +3,12 @@
 use crate::graph::{Evaluate, Graph, InferError, Model, Violation, verify};
 
 use super::{
-    fold_input_scale_into_conv, fold_scale_into_conv, fuse_activation, fuse_clip, fuse_gelu, fuse_hard_swish, fuse_pad,
-    fuse_rsqrt, fuse_squared_difference, fuse_transpose, merge_casts, merge_constants, merge_duplicates, merge_factors,
-    merge_pads, merge_reshapes, merge_scales, merge_transposes, remove_broadcast, remove_dead, remove_flatten,
-    remove_identity, replace_division, replace_gather, replace_matmul, replace_pad_value, replace_power,
-    replace_split_v, replace_squeeze, replace_strided_slice, replace_transpose, sink_reshape,
+    copy_factor, copy_overwritten, fold_input_scale_into_conv, fold_scale_into_conv, fuse_activation, fuse_clip,
+    fuse_gelu, fuse_hard_swish, fuse_pad, fuse_rsqrt, fuse_squared_difference, fuse_transpose, merge_casts,
+    merge_constants, merge_duplicates, merge_factors, merge_pads, merge_reshapes, merge_scales, merge_transposes,
+    remove_broadcast, remove_dead, remove_flatten, remove_identity, replace_division, replace_gather, replace_matmul,
+    replace_pad_value, replace_power, replace_split_v, replace_squeeze, replace_strided_slice, replace_transpose,
+    sink_reshape,
 };
 
 /// A rewrite of a whole graph.
@@ -84,6 +85,9 @@ pub const AFTER_LAYOUT: &[Pass] = &[
     pass("remove_dead", remove_dead::run),
 ];
 
+/// What keeps a runtime from a mistake: done last of all, and done even where no rewrites are wanted.
+pub const ALWAYS: &[Pass] = &[pass("copy_factor", copy_factor::run), pass("copy_overwritten", copy_overwritten::run)];
+
 /// One pass opens the way for another, seldom more than twice; the bound is for safety alone.
 const MAX_ROUNDS: usize = 8;
 
@@ -129,7 +133,7 @@ fn violations(graph: &Graph) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Net, conv_2d};
-    use super::{AFTER_LAYOUT, BEFORE_LAYOUT, run};
+    use super::{AFTER_LAYOUT, ALWAYS, BEFORE_LAYOUT, run};
     use crate::graph::{Activation, Binary, Graph, NoEvaluate, Op, Padding, Unary};
 
     /// Every file that says what its pass does has a line in the order, under its name.
@@ -146,7 +150,8 @@ mod tests {
             }
         }
         files.sort();
-        let mut names: Vec<&str> = BEFORE_LAYOUT.iter().chain(AFTER_LAYOUT).map(|pass| pass.name).collect();
+        let lists = [BEFORE_LAYOUT, AFTER_LAYOUT, ALWAYS];
+        let mut names: Vec<&str> = lists.iter().flat_map(|list| list.iter().map(|pass| pass.name)).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names, files);

@@ -78,6 +78,9 @@ pub struct Session {
     _bytes: Bytes,
     library: Library,
     signature: Described,
+    /// The same model on built-in kernels, where outputs leave extents open. These see that a result fits its buffer; the delegate
+    /// writes on behind it where an extent, which hangs on data, comes out larger than it was prepared.
+    scout: Option<Box<Session>>,
 }
 
 /// Buffers of all inputs and outputs, for one set of input dims.
@@ -108,7 +111,15 @@ impl Session {
         let (model, compiled) = loaded.map_err(|error| explain::explain(api, &bytes, options, error))?;
         let signature = prepare::describe(api, &model)?;
         drop(environment);
-        let session = Self { bound: None, compiled, _model: model, _bytes: bytes, library: library.clone(), signature };
+        let is_open = signature.outputs.iter().any(|info| info.dims.contains(&-1));
+        let scout = if is_open && options.kernels == Kernels::Xnnpack {
+            let options = Options { kernels: Kernels::Builtin, ..options.clone() };
+            Some(Box::new(Self::new(library, bytes.clone(), &options)?))
+        } else {
+            None
+        };
+        let library = library.clone();
+        let session = Self { bound: None, compiled, _model: model, _bytes: bytes, library, signature, scout };
         // Has the kernels prepared, so that what they refuse comes up now. With extents open it means nothing: they
         // are 1 until the first run.
         if !session.inputs().iter().any(|info| info.dims.contains(&-1)) {
@@ -162,6 +173,9 @@ impl Session {
 
     /// Checks the inputs and copies them into their buffers.
     fn fill(&mut self, inputs: &[Input<'_>]) -> Result<(), RuntimeError> {
+        if let Some(scout) = &mut self.scout {
+            scout.run(inputs)?;
+        }
         let ordered = in_order(&self.signature.inputs, inputs)?;
         self.bind(&ordered)?;
         let api = self.library.api();

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use litesmith::exec::Runner;
 use litesmith::runtime::Kernels;
 use litesmith::tensor::Tensor;
-use litesmith::{Converter, Error, Options};
+use litesmith::{Converted, Converter, Error, Options};
 
 use super::{LitertError, Tolerance, difference, litert, run_litert};
 
@@ -54,11 +54,23 @@ impl std::fmt::Display for Wrong {
 /// # Errors
 /// The first thing that is wrong.
 pub fn check(path: &Path, data: &Data, tolerance: Tolerance) -> Result<(), Wrong> {
+    check_conversion(&|converter| converter.convert_file(path), data, tolerance)
+}
+
+/// [`check`], of a model that `convert` gives the converter.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn check_conversion(
+    convert: &dyn Fn(Converter) -> Result<Converted, Error>,
+    data: &Data,
+    tolerance: Tolerance,
+) -> Result<(), Wrong> {
     let all = Options::default();
     let plain = Options { passes: false, layout: false, ..Options::default() };
     for (what, options) in [("rewrites on", all), ("rewrites off", plain)] {
-        let converted = Converter::with_options(options).convert_file(path).map_err(|e| Wrong::Refused(Box::new(e)))?;
-        run(&converted.bytes, data, tolerance).map_err(|e| Wrong::Result(format!("{what}, {e}")))?;
+        let converted = convert(Converter::with_options(options)).map_err(|e| Wrong::Refused(Box::new(e)))?;
+        run(&converted.bytes().unwrap(), data, tolerance).map_err(|e| Wrong::Result(format!("{what}, {e}")))?;
     }
     Ok(())
 }

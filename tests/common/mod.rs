@@ -28,6 +28,14 @@ pub fn shared_models() -> Option<PathBuf> {
     Some(path)
 }
 
+/// The environment's Python.
+pub fn interpreter() -> PathBuf {
+    match std::env::var_os("VIRTUAL_ENV") {
+        Some(environment) => Path::new(&environment).join("bin/python"),
+        None => PathBuf::from("python3"),
+    }
+}
+
 /// LiteRT, where there is one.
 pub fn litert() -> Option<&'static Library> {
     static LIBRARY: OnceLock<Option<Library>> = OnceLock::new();

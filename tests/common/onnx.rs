@@ -59,6 +59,14 @@ pub fn int(name: &str, i: i64) -> pb::AttributeProto {
     pb::AttributeProto { name: name.into(), i, r#type: AttributeType::Int as i32, ..Default::default() }
 }
 
+pub fn float(name: &str, f: f32) -> pb::AttributeProto {
+    pb::AttributeProto { name: name.into(), f, r#type: AttributeType::Float as i32, ..Default::default() }
+}
+
+pub fn string(name: &str, s: &str) -> pb::AttributeProto {
+    pb::AttributeProto { name: name.into(), s: s.into(), r#type: AttributeType::String as i32, ..Default::default() }
+}
+
 pub fn ints(name: &str, ints: &[i64]) -> pb::AttributeProto {
     pb::AttributeProto {
         name: name.into(),

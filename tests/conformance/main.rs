@@ -80,18 +80,11 @@ for s in onnx.defs.get_all_schemas_with_history():
 
 /// What a script prints in the environment's Python; `None` where that has no `onnx`.
 fn python(script: &str) -> Option<String> {
-    let output = Command::new(interpreter()).args(["-c", script]).output().ok().filter(|o| o.status.success());
+    let output = Command::new(common::interpreter()).args(["-c", script]).output().ok().filter(|o| o.status.success());
     if output.is_none() {
         println!("skipped: no Python package onnx (pip install -r tests/requirements.txt)");
     }
     Some(String::from_utf8_lossy(&output?.stdout).into_owned())
-}
-
-fn interpreter() -> PathBuf {
-    match std::env::var_os("VIRTUAL_ENV") {
-        Some(environment) => Path::new(&environment).join("bin/python"),
-        None => PathBuf::from("python3"),
-    }
 }
 
 /// The folder of the tests, written first where it isn't there.
@@ -100,7 +93,7 @@ fn tests() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("onnx-{}", version.trim()));
     if !folder.join("index").exists() {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/make.py");
-        let made = Command::new(interpreter()).arg(script).arg(&folder).output().expect("Python starts");
+        let made = Command::new(common::interpreter()).arg(script).arg(&folder).output().expect("Python starts");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
     Some(folder)

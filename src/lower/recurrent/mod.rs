@@ -42,7 +42,7 @@ pub(super) fn lstm(cx: &mut Cx<'_>) -> Results {
 /// `linear_before_reset`, every activation function; weights constant or not.
 /// # Produces
 /// `FULLY_CONNECTED → UNPACK` for all steps at once, then for each step `FULLY_CONNECTED → ADD → LOGISTIC → SPLIT`, `MUL`,
-/// `FULLY_CONNECTED → ADD → TANH`, `SUB → MUL → ADD`; at the end `CONCATENATION → RESHAPE`.
+/// `FULLY_CONNECTED → ADD → TANH`, `SUB → MUL`, `MUL`, `ADD`; at the end `CONCATENATION → RESHAPE`.
 /// # Refuses
 /// Sequences of unknown length, and long ones.
 pub(super) fn gru(cx: &mut Cx<'_>) -> Results {
