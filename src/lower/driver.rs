@@ -264,7 +264,9 @@ impl Driver<'_> {
         let Some(carrier) = carrier(dtype) else { return id };
         self.scope.log.carried.insert(dtype);
         if let Some(Ok(data)) = self.graph.constant(id).map(|data| data.cast(carrier)) {
-            return self.graph.add_constant(self.graph.value(id).name.clone(), data);
+            let constant = self.graph.add_constant(self.graph.value(id).name.clone(), data);
+            self.known.add_carrier(constant, id);
+            return constant;
         }
         let producer = self.graph.nodes.last().filter(|n| n.outputs.contains(&id));
         let (origin, cast) = producer.map_or((None, None), |n| (n.origin, n.input(0).filter(|_| is_cast(n))));
@@ -273,7 +275,11 @@ impl Driver<'_> {
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(origin, name);
         // The kernel of CAST takes all of these types.
-        b.cast(from, carrier).unwrap_or(id)
+        let cast = b.cast(from, carrier).unwrap_or(id);
+        if from == id {
+            self.known.add_carrier(cast, id);
+        }
+        cast
     }
 
     fn note_carried(&mut self) {
@@ -400,6 +406,9 @@ impl Driver<'_> {
     fn as_declared(&mut self, id: ValueId, output: &onnx::ValueInfo) -> ValueId {
         let declared = output.dtype.filter(|&dtype| carrier(dtype) == Some(self.graph.dtype(id)));
         let Some(dtype) = declared else { return id };
+        if let Some(given) = self.known.given(id).filter(|&given| self.graph.dtype(given) == dtype) {
+            return given;
+        }
         let origin = self.graph.nodes.iter().rev().find(|n| n.outputs.contains(&id)).and_then(|n| n.origin);
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(origin, &output.name);

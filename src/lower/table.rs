@@ -1,11 +1,11 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, attention, batch_normalization, bit_cast, cast, center_crop_pad, concat, constant,
-    contrib, control, conv, conv_transpose, cum_prod, depth_to_space, det, einsum, elementwise, erf, expand, gather,
-    identity, integer, logic, loss, matmul, ml, nonzero, normalization, one_hot, pad, pool, quantized, recurrent,
-    reduce, reshape, resize, reverse_sequence, sample, scan, scatter, sequence, shape, signal, slice, softmax, split,
-    tensor_scatter, tf_idf, top_k, transpose, trigonometry, trilu,
+    Cx, Results, activation, attention, batch_normalization, bit_cast, bit_shift, cast, center_crop_pad, concat,
+    constant, contrib, control, conv, conv_transpose, cum_prod, depth_to_space, det, einsum, elementwise, erf, expand,
+    gather, identity, integer, logic, loss, matmul, ml, nonzero, normalization, one_hot, pad, pool, quantized,
+    recurrent, reduce, reshape, resize, reverse_sequence, sample, scan, scatter, sequence, shape, signal, slice,
+    softmax, split, tensor_scatter, tf_idf, top_k, transpose, trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -61,7 +61,7 @@ pub const TABLE: &[Row] = &[
     std("AveragePool", pool::average_pool),
     std("BatchNormalization", batch_normalization::batch_normalization),
     std("BitCast", bit_cast::bit_cast),
-    std("BitShift", integer::bit_shift),
+    std("BitShift", bit_shift::bit_shift),
     std("BitwiseAnd", integer::bitwise),
     std("BitwiseNot", integer::bitwise_not),
     std("BitwiseOr", integer::bitwise),

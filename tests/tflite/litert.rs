@@ -39,7 +39,7 @@ fn sample(case: &str, value: &Value, seed: usize) -> Tensor {
 /// How far results may be apart. Hybrid kernels round their float operand to 8 bits before they multiply.
 fn tolerance(case: &str) -> Tolerance {
     let absolute = if case.contains("_hybrid") { 0.2 } else { 1e-4 };
-    Tolerance { relative: 1e-4, absolute }
+    Tolerance { relative: 1e-4, absolute, whole: 0.0 }
 }
 
 /// What differs, where integers that stand for reals may be a step apart: kernels multiply in fixed point.

@@ -1,10 +1,11 @@
 //! ONNX operators on signals: `DFT`, `STFT`, windows, `MelWeightMatrix`.
 //!
-//! Owns: the discrete Fourier transform as a product with a matrix of constants, which is exact for any length, in each direction, for
-//! real and complex signals; complex numbers are a last axis of two.
+//! Owns: the discrete Fourier transform as a product with a matrix, of constants where lengths are known. It is exact for any length, in
+//! each direction, for real and complex signals; complex numbers are a last axis of two.
 
 mod dft;
 mod mel;
+mod run_time;
 mod stft;
 mod windows;
 

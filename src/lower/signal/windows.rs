@@ -1,4 +1,4 @@
-use crate::graph::{Binary, Op, Precision, Unary};
+use crate::graph::{Binary, Precision, Unary};
 use crate::lower::constant::element_type;
 use crate::lower::{Cx, Refusal, Results, countable};
 use crate::tensor::DType;
@@ -28,8 +28,7 @@ pub(in crate::lower) fn window(cx: &mut Cx<'_>) -> Results {
     };
     let size = cx.b.reshape(size, &[])?;
     cx.b.set_precision(Precision::Float);
-    let (zero, one) = (cx.b.scalar(0i32), cx.b.scalar(1i32));
-    let n = cx.b.one(Op::Range, &[zero, size, one])?;
+    let n = cx.count_up(size)?;
     let n = cx.b.cast(n, DType::F32)?;
     let mut period = cx.b.cast(size, DType::F32)?;
     if !periodic {
