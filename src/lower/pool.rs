@@ -28,7 +28,7 @@ pub(super) fn max_pool(cx: &mut Cx<'_>) -> Results {
 /// One to three spatial axes; float32; any pads, strides, dilations, `ceil_mode`, `count_include_pad`.
 /// # Produces
 /// `PAD? → AVERAGE_POOL_2D → MUL?`, channels last; `MUL` by a constant map only where the divisor is not the same everywhere and is
-/// not that of `SAME`. Three axes or dilation: the sum of strided slices.
+/// not that of `SAME`; `DIV` by the pooled ones of run-time extents. Three axes or dilation: the sum of strided slices.
 /// # Refuses
 /// Unknown spatial extents where they matter.
 pub(super) fn average_pool(cx: &mut Cx<'_>) -> Results {
@@ -126,6 +126,9 @@ fn channels_last(
     let y =
         if builtin { pool_2d(cx, padded, window, Padding::Valid, kind)? } else { by_slices(cx, padded, window, kind)? };
     match kind {
+        Kind::Average { include_pad: false } if builtin && !ceil && extents.contains(&None) => {
+            divide_by_share(cx, x, y, window, &pads)
+        }
         Kind::Average { include_pad } => correct_divisor(cx, y, window, extents, &pads, &end, include_pad),
         Kind::Sum if builtin => {
             let size = cx.b.scalar(window.kernel.iter().product::<usize>() as f32);
@@ -227,6 +230,32 @@ fn by_slices(cx: &mut Cx<'_>, x: ValueId, window: &Window, kind: Kind) -> Result
         }
         None => Ok(joined),
     }
+}
+
+/// [`correct_divisor`] for extents that are only known at run time: the share of each window that counts is the average of ones
+/// that are padded like `x`.
+fn divide_by_share(
+    cx: &mut Cx<'_>,
+    x: ValueId,
+    y: ValueId,
+    window: &Window,
+    pads: &[(usize, usize)],
+) -> Result<ValueId, Refusal> {
+    if pads.iter().all(|&p| p == (0, 0)) {
+        return Ok(y);
+    }
+    let dims: Vec<Option<i64>> = cx.shape(x).dims().iter().map(|d| d.map(|d| d as i64)).collect();
+    let shape = cx.b.one(Op::Shape { to: DType::I32 }, &[x])?;
+    let numbers = [Some(1), dims[1], dims[2], Some(1)];
+    let shape = cx.vector_of(&numbers, |cx, axis| Ok(cx.b.slice(shape, &[axis as i64], &[1])?))?;
+    let one = cx.b.scalar(1f32);
+    let ones = cx.b.one(Op::Fill, &[shape, one])?;
+    let ones = cx.b.pad(ones, &channels_last_pads(pads))?;
+    let precision = cx.b.set_precision(Precision::Float);
+    let share = pool_2d(cx, ones, window, Padding::Valid, Kind::Average { include_pad: false })?;
+    let y = cx.b.div(y, share)?;
+    cx.b.set_precision(precision);
+    Ok(y)
 }
 
 /// The kernel divided by its size everywhere; ONNX divides by how many elements of the window count.
