@@ -18,7 +18,7 @@ fn convert(model: &Path) -> Converted {
 }
 
 fn graph(converted: &Converted) -> Graph {
-    litesmith::tflite::read(converted.bytes.clone()).expect("a file just written").graphs.remove(0)
+    litesmith::tflite::read(converted.bytes().expect("a written file")).expect("a file just written").graphs.remove(0)
 }
 
 /// Operators on real numbers, conversions aside.
@@ -164,7 +164,8 @@ fn results_are_onnx_runtimes_to_one_step() {
             let (mut far, mut all) = (0, 0);
             for (input, output) in files("input").iter().zip(files("output")) {
                 let (inputs, expected) = (read_npz(input).expect("a sample"), read_npz(&output).expect("a sample"));
-                let found = run_litert(library, &converted.bytes, kernels, &inputs).expect("a run");
+                let found =
+                    run_litert(library, &converted.bytes().expect("a written file"), kernels, &inputs).expect("a run");
                 for (output, expected) in expected {
                     let (e, f) = (expected.to_f64s().expect("floats"), found[&output].to_f64s().expect("floats"));
                     far += e.iter().zip(&f).filter(|(e, f)| (*e - *f).abs() > 1.01 * step).count();
@@ -202,10 +203,11 @@ fn a_model_trained_for_integers_recognizes_as_many_digits() {
     {
         let float = std::fs::metadata(models.join("mnist/float/model.onnx")).expect("the float model").len();
         let converted = convert(&models.join(name).join("model.onnx"));
-        assert!(converted.bytes.len() as u64 * 10 <= float * 3, "{name}: {} bytes of {float}", converted.bytes.len());
+        let file = converted.bytes().expect("a written file");
+        assert!(file.len() as u64 * 10 <= float * 3, "{name}: {} bytes of {float}", file.len());
         for kernels in [Kernels::Xnnpack, Kernels::Builtin] {
             let options = litesmith::runtime::Options { kernels, ..Default::default() };
-            let mut session = Session::new(library, converted.bytes.to_vec(), &options).expect("a file that loads");
+            let mut session = Session::new(library, file.to_vec(), &options).expect("a file that loads");
             let mut right: i64 = 0;
             for (image, label) in images.chunks_exact(28 * 28).zip(&labels) {
                 let image = Tensor::vector(image.to_vec());

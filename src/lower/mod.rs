@@ -16,6 +16,7 @@ mod col2im;
 mod concat;
 mod constant;
 mod contrib;
+mod control;
 mod conv;
 mod conv_transpose;
 mod cum_prod;
@@ -49,15 +50,21 @@ mod pad;
 mod patterns;
 mod pool;
 mod pool_indices;
+mod problem;
 mod quantized;
 mod recurrent;
 mod reduce;
 mod refused;
+mod region;
+mod repeat;
 mod reshape;
 mod resize;
 mod reverse_sequence;
 mod sample;
+mod scan;
 mod scatter;
+mod scope;
+mod sequence;
 mod shape;
 mod signal;
 mod slice;
@@ -73,11 +80,29 @@ mod trilu;
 mod unique;
 mod window;
 
+use std::collections::BTreeSet;
+
 pub use documentation::{Documented, OPERATORS};
-pub use driver::{Lowered, Note, Problem, infer_types, lower};
+pub use driver::{Lowered, infer_types, lower};
 pub use opsets::{NEWEST, VERSIONS};
+pub use problem::{Note, Problem};
 pub use table::{Row, TABLE};
 
-pub(crate) use cx::{Cx, Refusal, Results};
+use cx::{Cx, Refusal, Results};
 
 use cx::countable;
+
+/// What lowering can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Loops of up to so many steps are written out, one step after the other.
+    pub unroll: usize,
+    /// Operators, with their domains, that become custom operators.
+    pub custom: BTreeSet<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { unroll: 16, custom: BTreeSet::new() }
+    }
+}

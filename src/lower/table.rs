@@ -2,10 +2,11 @@
 
 use super::{
     Cx, Results, activation, attention, batch_normalization, bit_cast, bit_shift, cast, center_crop_pad, col2im,
-    concat, constant, contrib, conv, conv_transpose, cum_prod, depth_to_space, det, einsum, elementwise, erf, expand,
-    gather, identity, integer, logic, loss, matmul, ml, non_max_suppression, nonzero, normalization, one_hot, pad,
-    pool, pool_indices, quantized, recurrent, reduce, reshape, resize, reverse_sequence, sample, scatter, shape,
-    signal, slice, softmax, split, tensor_scatter, tf_idf, top_k, transpose, trigonometry, trilu, unique,
+    concat, constant, contrib, control, conv, conv_transpose, cum_prod, depth_to_space, det, einsum, elementwise, erf,
+    expand, gather, identity, integer, logic, loss, matmul, ml, non_max_suppression, nonzero, normalization, one_hot,
+    pad, pool, pool_indices, quantized, recurrent, reduce, reshape, resize, reverse_sequence, sample, scan, scatter,
+    sequence, shape, signal, slice, softmax, split, tensor_scatter, tf_idf, top_k, transpose, trigonometry, trilu,
+    unique,
 };
 
 /// One accepted operator.
@@ -14,30 +15,37 @@ pub struct Row {
     pub domain: &'static str,
     pub op: &'static str,
     pub(super) lower: fn(&mut Cx<'_>) -> Results,
+    /// Takes sequences and optional values, not just tensors.
+    pub(super) lists: bool,
 }
 
 const fn std(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
-    Row { domain: "", op, lower }
+    Row { domain: "", op, lower, lists: false }
+}
+
+/// A standard operator that takes sequences and optional values too.
+const fn lists(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+    Row { domain: "", op, lower, lists: true }
 }
 
 /// An operator of classical machine learning.
 const fn ml(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
-    Row { domain: "ai.onnx.ml", op, lower }
+    Row { domain: "ai.onnx.ml", op, lower, lists: false }
 }
 
 /// An operator of ONNX Runtime.
 const fn ms(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
-    Row { domain: "com.microsoft", op, lower }
+    Row { domain: "com.microsoft", op, lower, lists: false }
 }
 
 /// An operator that ONNX tries out.
 const fn preview(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
-    Row { domain: "ai.onnx.preview", op, lower }
+    Row { domain: "ai.onnx.preview", op, lower, lists: false }
 }
 
 /// An operator that [`super::patterns`] puts together.
 const fn own(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
-    Row { domain: "litesmith", op, lower }
+    Row { domain: "litesmith", op, lower, lists: false }
 }
 
 /// Sorted by domain and name.
@@ -75,6 +83,7 @@ pub const TABLE: &[Row] = &[
     std("Col2Im", col2im::col_2_im),
     std("Compress", nonzero::compress),
     std("Concat", concat::concat),
+    lists("ConcatFromSequence", sequence::concat),
     std("Constant", constant::constant),
     std("ConstantOfShape", constant::constant_of_shape),
     std("Conv", conv::conv),
@@ -119,7 +128,8 @@ pub const TABLE: &[Row] = &[
     std("HardSigmoid", activation::hard_sigmoid),
     std("HardSwish", elementwise::unary),
     std("Hardmax", softmax::hardmax),
-    std("Identity", identity::identity),
+    lists("Identity", identity::identity),
+    lists("If", control::if_),
     std("InstanceNormalization", normalization::instance_normalization),
     std("IsInf", elementwise::is_inf),
     std("IsNaN", elementwise::is_nan),
@@ -132,6 +142,7 @@ pub const TABLE: &[Row] = &[
     std("LinearAttention", attention::linear_attention),
     std("Log", elementwise::unary),
     std("LogSoftmax", softmax::log_softmax),
+    lists("Loop", control::loop_),
     std("LpNormalization", normalization::lp_normalization),
     std("LpPool", pool::lp_pool),
     std("MatMul", matmul::mat_mul),
@@ -153,6 +164,9 @@ pub const TABLE: &[Row] = &[
     std("NonZero", nonzero::non_zero),
     std("Not", logic::not),
     std("OneHot", one_hot::one_hot),
+    lists("Optional", sequence::optional),
+    lists("OptionalGetElement", sequence::get_element),
+    lists("OptionalHasElement", sequence::has_element),
     std("Or", logic::or),
     std("PRelu", activation::p_relu),
     std("Pad", pad::pad),
@@ -182,10 +196,18 @@ pub const TABLE: &[Row] = &[
     std("RotaryEmbedding", attention::rotary_embedding),
     std("Round", elementwise::unary),
     std("STFT", signal::stft),
+    lists("Scan", scan::scan),
     std("Scatter", scatter::scatter_elements),
     std("ScatterElements", scatter::scatter_elements),
     std("ScatterND", scatter::scatter_nd),
     std("Selu", activation::selu),
+    lists("SequenceAt", sequence::at),
+    lists("SequenceConstruct", sequence::construct),
+    lists("SequenceEmpty", sequence::empty),
+    lists("SequenceErase", sequence::erase),
+    lists("SequenceInsert", sequence::insert),
+    lists("SequenceLength", sequence::length),
+    lists("SequenceMap", sequence::map),
     std("Shape", shape::shape),
     std("Shrink", activation::shrink),
     std("Sigmoid", elementwise::unary),
@@ -201,6 +223,7 @@ pub const TABLE: &[Row] = &[
     std("Softsign", activation::softsign),
     std("SpaceToDepth", depth_to_space::space_to_depth),
     std("Split", split::split),
+    lists("SplitToSequence", sequence::split),
     std("Sqrt", elementwise::unary),
     std("Squeeze", reshape::squeeze),
     std("Sub", elementwise::binary),
