@@ -36,7 +36,7 @@ pub fn emit(lower: &Path) -> io::Result<String> {
 fn row(line: &str) -> Option<(&'static str, &str, &str)> {
     let (constructor, rest) = line.trim().strip_suffix("),")?.split_once("(\"")?;
     let domain = match constructor {
-        "std" => "",
+        "std" | "lists" => "",
         "ml" => "ai.onnx.ml",
         "ms" => "com.microsoft",
         "preview" => "ai.onnx.preview",

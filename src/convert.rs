@@ -222,7 +222,8 @@ impl Converter {
         self.progress.stage("lower");
         let unused: Vec<String> =
             self.options.allow_custom.iter().filter(|op| !model.has_operator(op)).cloned().collect();
-        let lowered = lower::lower(model, &self.options.allow_custom, evaluate);
+        let options = lower::Options { unroll: self.options.unroll, custom: self.options.allow_custom.clone() };
+        let lowered = lower::lower(model, options, evaluate);
         let lowered = lowered.map_err(|problems| Error::Unsupported(Problems(problems)))?;
         report.notes.extend(unused.iter().map(|op| format!("--allow-custom {op}: the model has no such operator")));
         report.notes.extend(lowered.notes.iter().map(|n| format!("{} {:?}: {}", n.op, n.node, n.what)));

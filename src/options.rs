@@ -71,6 +71,9 @@ pub struct Options {
     /// Operators (`Op`, or `domain::Op` where it is not ONNX's own domain) that become custom ones of that name.
     pub allow_custom: BTreeSet<String>,
     pub channels_last: ChannelsLast,
+    /// Loops of up to so many steps are written out, one step after the other; longer ones become `WHILE`. Steps that are written
+    /// out are optimized and quantized like the rest of the model, but make the file larger.
+    pub unroll: usize,
     pub float64: Float64,
     /// Rewrites that make the graph smaller or faster; off for finding faults.
     pub passes: bool,
@@ -90,6 +93,7 @@ impl Default for Options {
             batch: None,
             allow_custom: BTreeSet::new(),
             channels_last: ChannelsLast::Keep,
+            unroll: 16,
             float64: Float64::Keep,
             passes: true,
             layout: true,

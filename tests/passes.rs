@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use common::{Tolerance, difference, fixtures, shared_models};
@@ -68,7 +68,8 @@ fn cases_compute_the_same_without_layout() {
     let (mut checked, mut wrong) = (0, Vec::new());
     for path in files {
         // What is not supported, and says so, is for the cases themselves.
-        let Ok(Ok(lowered)) = onnx::read_file(&path).map(|model| lower::lower(model, &BTreeSet::new(), &Evaluator))
+        let Ok(Ok(lowered)) =
+            onnx::read_file(&path).map(|model| lower::lower(model, lower::Options::default(), &Evaluator))
         else {
             continue;
         };
@@ -90,17 +91,18 @@ fn models_compute_the_same() {
     onnx_files(&folder, &mut files);
     let mut wrong = Vec::new();
     for path in files {
-        let lowered = match onnx::read_file(&path).map(|model| lower::lower(model, &BTreeSet::new(), &Evaluator)) {
-            Ok(Ok(lowered)) => lowered,
-            Ok(Err(problems)) => {
-                println!("skipped: {}: {} problems", path.display(), problems.len());
-                continue;
-            }
-            Err(e) => {
-                println!("skipped: {}: {e}", path.display());
-                continue;
-            }
-        };
+        let lowered =
+            match onnx::read_file(&path).map(|model| lower::lower(model, lower::Options::default(), &Evaluator)) {
+                Ok(Ok(lowered)) => lowered,
+                Ok(Err(problems)) => {
+                    println!("skipped: {}: {} problems", path.display(), problems.len());
+                    continue;
+                }
+                Err(e) => {
+                    println!("skipped: {}: {e}", path.display());
+                    continue;
+                }
+            };
         let inputs = arrays(&path.with_file_name("io").join("input_0.npz"));
         for with_layout in [false, true] {
             if let Err(what) = check(&lowered.graph, with_layout, &inputs) {

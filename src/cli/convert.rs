@@ -53,6 +53,9 @@ pub struct Args {
     /// Float64 inputs and outputs: all is computed in float32 inside
     #[arg(long, value_enum, default_value = "keep")]
     float64: Double,
+    /// Write out loops of up to so many steps; longer ones become WHILE
+    #[arg(long, value_name = "STEPS", default_value_t = 16)]
+    unroll: usize,
     /// Print no summary
     #[arg(short, long)]
     quiet: bool,
@@ -127,6 +130,7 @@ fn options(args: &Args) -> Result<Options> {
         Scheme::Weights => Quantize::Weights,
         Scheme::Int8 => Quantize::Int8,
     };
+    options.unroll = args.unroll;
     options.weights = weights(args)?;
     options.calibration = args.calibration.clone().map(Calibration::Path);
     for (name, dims) in &args.shapes {

@@ -42,6 +42,11 @@ impl<'a> Builder<'a> {
         Builder { graph, evaluate, origin: None, scope: String::new(), precision: Precision::Any }
     }
 
+    /// Who computes constants.
+    pub fn evaluator(&self) -> &'a dyn Evaluate {
+        self.evaluate
+    }
+
     /// What is emitted from here on comes from `origin`, and its values are named after `scope`.
     pub fn set_origin(&mut self, origin: Option<OriginId>, scope: &str) {
         self.origin = origin;

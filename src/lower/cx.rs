@@ -1,15 +1,18 @@
 //! What a lowering sees of its node, and the helpers that many share.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
+use super::driver::Driver;
 use super::known::Known;
-use crate::graph::{Binary, Builder, Dim, InferError, Shape, ValueId};
+use super::scope::Scope;
+use crate::graph::{Binary, Builder, Dim, InferError, Origin, Shape, ValueId};
 use crate::onnx::{self, Attribute};
 use crate::tensor::{DType, Perm, Tensor, normalize_axis};
 
-/// Why a lowering gives up on its node.
+/// Why a lowering gives up on its node. Without a word where a [`Problem`](super::Problem) tells it already.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(super) struct Refusal {
     /// Attribute or operand that is meant.
     pub attribute: Option<String>,
     pub what: String,
@@ -20,6 +23,15 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Refusal {
         Refusal { attribute: None, what: what.into(), hint: hint.into() }
+    }
+
+    /// For a node whose graph holds the node that is the problem.
+    pub fn told() -> Refusal {
+        Refusal::new("", "")
+    }
+
+    pub fn is_told(&self) -> bool {
+        self.what.is_empty()
     }
 
     /// Names the attribute or operand that is meant.
@@ -44,13 +56,15 @@ pub(super) fn countable(shape: &[usize]) -> Result<usize, Refusal> {
 }
 
 /// Values for the node's results, in order. Results at the end that the node leaves unnamed may be missing.
-pub(crate) type Results = Result<Vec<ValueId>, Refusal>;
+pub(super) type Results = Result<Vec<ValueId>, Refusal>;
 
 /// One node, while it is lowered.
-pub(crate) struct Cx<'a> {
+pub(super) struct Cx<'a> {
     pub b: Builder<'a>,
     pub(super) known: &'a mut Known,
+    pub(super) scope: &'a mut Scope,
     node: &'a onnx::Node,
+    origin: &'a Origin,
     /// Operator and version of the operator set: the node's, or those that it is lowered as.
     op: &'a str,
     opset: i64,
@@ -63,9 +77,42 @@ pub(crate) struct Cx<'a> {
 }
 
 impl<'a> Cx<'a> {
-    pub fn new(b: Builder<'a>, known: &'a mut Known, node: &'a onnx::Node, inputs: Vec<Option<ValueId>>) -> Cx<'a> {
-        let (op, opset) = (node.op.as_str(), node.opset);
-        Cx { b, known, node, op, opset, inputs, read: RefCell::default(), used: RefCell::default(), notes: Vec::new() }
+    pub fn new(
+        b: Builder<'a>,
+        known: &'a mut Known,
+        scope: &'a mut Scope,
+        (node, origin): (&'a onnx::Node, &'a Origin),
+        inputs: Vec<Option<ValueId>>,
+    ) -> Cx<'a> {
+        Cx {
+            b,
+            known,
+            scope,
+            node,
+            origin,
+            op: &node.op,
+            opset: node.opset,
+            inputs,
+            read: RefCell::default(),
+            used: RefCell::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Writes nodes into this graph, those of other ONNX graphs too.
+    pub fn driver(&mut self) -> Driver<'_> {
+        Driver {
+            evaluate: self.b.evaluator(),
+            graph: self.b.graph,
+            known: self.known,
+            scope: self.scope,
+            origin: Some(self.origin),
+        }
+    }
+
+    /// The node's name, or that of its first result.
+    pub fn label(&self) -> &'a str {
+        self.node.label()
     }
 
     /// Version of the operator set that the node is from.
@@ -287,6 +334,18 @@ impl<'a> Cx<'a> {
             None => Ok(None),
             Some(Attribute::Tensor(t)) => Ok(Some(t)),
             Some(other) => Err(Self::wrong_kind(name, "a tensor", other)),
+        }
+    }
+
+    /// A graph, which the operator demands.
+    pub fn graph(&self, name: &str) -> Result<&'a Arc<onnx::Graph>, Refusal> {
+        match self.attribute(name) {
+            Some(Attribute::Graph(graph)) => Ok(graph),
+            Some(other) => Err(Self::wrong_kind(name, "a graph", other)),
+            None => {
+                let hint = "check the model with onnx.checker";
+                Err(Refusal::new("is missing", hint).about(format!("attribute {name}")))
+            }
         }
     }
 

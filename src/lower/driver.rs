@@ -1,55 +1,16 @@
 //! Walks the nodes of a model, and sees to all that lowerings have in common: names, results, attributes nobody read, refusals.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
-use std::sync::OnceLock;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
 
 use super::kernel_type::carrier;
 use super::known::Known;
 use super::quantized::restored;
-use super::{Cx, Refusal, Row, TABLE, custom};
+use super::scope::{Frame, List, Log, Scope};
+use super::{Cx, Note, Options, Problem, Refusal, Row, TABLE, custom};
 use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, remove_dead};
 use crate::onnx;
 use crate::tensor::DType;
-
-/// Why one node can't be converted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Name of the node, or of its first result; of an input or output where that is what is meant.
-    pub node: String,
-    /// Position of the node in the model.
-    pub index: Option<usize>,
-    /// Operator with its domain: `Conv`, `com.microsoft::FusedConv`.
-    pub op: String,
-    pub opset: i64,
-    /// Attribute or operand that is meant, where there is one.
-    pub attribute: Option<String>,
-    pub what: String,
-    /// What to do about it.
-    pub hint: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.node)?;
-        if let Some(index) = self.index {
-            write!(f, " (node {index}, {} of opset {})", self.op, self.opset)?;
-        }
-        if let Some(attribute) = &self.attribute {
-            write!(f, ", {attribute}")?;
-        }
-        write!(f, ": {}", self.what)?;
-        if self.hint.is_empty() { Ok(()) } else { write!(f, "; {}", self.hint) }
-    }
-}
-
-/// Something that a user may want to know, though it was converted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    pub node: String,
-    pub op: String,
-    pub what: String,
-}
 
 #[derive(Debug)]
 pub struct Lowered {
@@ -62,21 +23,21 @@ pub struct Lowered {
 ///
 /// # Errors
 /// Everything that stands in the way, not just the first.
-pub fn lower(
-    mut model: onnx::Model,
-    custom: &BTreeSet<String>,
-    evaluate: &dyn Evaluate,
-) -> Result<Lowered, Vec<Problem>> {
+pub fn lower(mut model: onnx::Model, options: Options, evaluate: &dyn Evaluate) -> Result<Lowered, Vec<Problem>> {
     super::patterns::recognize(&mut model.graph);
-    let mut graph = Graph::new(std::mem::take(&mut model.graph.name));
-    let mut driver = Driver::new(&model.graph, &mut graph, custom, evaluate);
-    driver.add_inputs();
-    for (index, node) in model.graph.nodes.iter().enumerate() {
-        driver.lower_node(index, node);
+    let model = Arc::new(model.graph);
+    let mut graph = Graph::new(model.name.clone());
+    let log = Log { options, ..Log::default() };
+    let mut scope = Scope { frames: vec![Frame::new(&model, "")], log, ..Scope::default() };
+    let (graph_to, known) = (&mut graph, &mut Known::default());
+    let mut driver = Driver { graph: graph_to, evaluate, known, scope: &mut scope, origin: None };
+    driver.add_inputs(&model);
+    for (index, node) in model.nodes.iter().enumerate() {
+        driver.lower_node(Some(index), node);
     }
-    driver.bind_outputs();
+    driver.bind_outputs(&model);
     driver.note_carried();
-    let Driver { problems, notes, .. } = driver;
+    let Log { problems, notes, .. } = scope.log;
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -90,21 +51,26 @@ pub fn infer_types(mut model: onnx::Model, names: &[String], evaluate: &dyn Eval
     if model.cut(&[], names, &BTreeMap::new()).is_err() {
         return Vec::new();
     }
+    let model = Arc::new(model.graph);
     let mut graph = Graph::default();
-    let custom = BTreeSet::new();
-    let mut driver = Driver::new(&model.graph, &mut graph, &custom, evaluate);
-    driver.add_inputs();
-    for (index, node) in model.graph.nodes.iter().enumerate() {
-        driver.lower_node(index, node);
+    let mut scope = Scope { frames: vec![Frame::new(&model, "")], ..Scope::default() };
+    let (written, known) = (&mut graph, &mut Known::default());
+    let mut driver = Driver { graph: written, evaluate, known, scope: &mut scope, origin: None };
+    driver.add_inputs(&model);
+    for (index, node) in model.nodes.iter().enumerate() {
+        driver.lower_node(Some(index), node);
     }
-    let Driver { values, graph, .. } = driver;
     let info = |name: &String| {
-        let ty = &graph.value((*values.get(name)?)?).ty;
+        let id = scope.frames.first()?.values.get(name).copied()??;
+        let ty = &graph.value(id).ty;
         let dims = ty.shape.dims().iter().map(|d| d.map_or(onnx::Dim::Unknown, onnx::Dim::Fixed));
         Some(onnx::ValueInfo { name: name.clone(), dtype: Some(ty.dtype), shape: Some(dims.collect()) })
     };
     names.iter().filter_map(info).collect()
 }
+
+/// Nodes that are lowered, bodies of loops more than once. Loops inside loops could ask for any number.
+const MOST_NODES: usize = 1 << 22;
 
 /// The row of an operator.
 fn find(domain: &str, op: &str) -> Option<&'static Row> {
@@ -113,66 +79,81 @@ fn find(domain: &str, op: &str) -> Option<&'static Row> {
     index.get(&(domain, op)).copied()
 }
 
-struct Driver<'a> {
-    model: &'a onnx::Graph,
-    graph: &'a mut Graph,
-    custom: &'a BTreeSet<String>,
-    evaluate: &'a dyn Evaluate,
-    /// What each ONNX value became; `None` where its node was refused.
-    values: HashMap<String, Option<ValueId>>,
-    known: Known,
-    /// Types of the model that are computed in another.
-    carried: BTreeSet<DType>,
-    /// Values that go straight into a `Cast`.
-    converted: HashSet<&'a str>,
-    problems: Vec<Problem>,
-    notes: Vec<Note>,
+/// Writes nodes into one graph.
+pub(super) struct Driver<'a> {
+    pub graph: &'a mut Graph,
+    pub evaluate: &'a dyn Evaluate,
+    pub known: &'a mut Known,
+    pub scope: &'a mut Scope,
+    /// Where nodes come from that no ONNX node of a body stands for.
+    pub origin: Option<&'a Origin>,
 }
 
-impl<'a> Driver<'a> {
-    fn new(
-        model: &'a onnx::Graph,
-        graph: &'a mut Graph,
-        custom: &'a BTreeSet<String>,
-        evaluate: &'a dyn Evaluate,
-    ) -> Driver<'a> {
-        Driver {
-            model,
-            graph,
-            custom,
-            evaluate,
-            values: HashMap::new(),
-            known: Known::default(),
-            carried: BTreeSet::new(),
-            converted: operands_of_casts(model),
-            problems: Vec::new(),
-            notes: Vec::new(),
-        }
-    }
-
-    fn add_inputs(&mut self) {
-        let model = self.model;
+impl Driver<'_> {
+    fn add_inputs(&mut self, model: &onnx::Graph) {
         for input in model.inputs.iter().filter(|i| !model.initializers.contains_key(&i.name)) {
-            match input_type(input) {
+            let id = match input_type(input) {
                 Ok(ty) => {
                     let id = self.graph.add_input(&input.name, ty);
                     self.known.add_input(id, input.shape.as_deref().unwrap_or_default());
-                    let id = self.carried(id, &input.name);
-                    self.values.insert(input.name.clone(), Some(id));
+                    Some(self.carried(id, &input.name))
                 }
                 Err((what, hint)) => {
-                    self.values.insert(input.name.clone(), None);
-                    self.problems.push(boundary_problem(&input.name, what, hint));
+                    self.scope.log.problems.push(Problem::of_boundary(&input.name, what, hint));
+                    None
                 }
-            }
+            };
+            self.bind(&input.name, id);
         }
     }
 
-    fn lower_node(&mut self, index: usize, node: &'a onnx::Node) {
+    /// Nodes from here on come from where the driver's own do.
+    pub fn builder(&mut self) -> Builder<'_> {
+        let origin = self.origin.map(|origin| self.graph.add_origin(origin.clone()));
+        let scope = self.origin.map_or(String::new(), |origin| origin.name.clone());
+        let mut b = Builder::new(self.graph, self.evaluate);
+        b.set_origin(origin, &scope);
+        b
+    }
+
+    fn bind(&mut self, name: &str, id: Option<ValueId>) {
+        if let Some(frame) = self.scope.frames.last_mut() {
+            frame.values.insert(name.to_string(), id);
+        }
+    }
+
+    /// Lowers the nodes of `graph` here and now, on `inputs`; gives its outputs. Names of values get `prefix` in front.
+    pub fn inline(
+        &mut self,
+        graph: &Arc<onnx::Graph>,
+        inputs: &[ValueId],
+        prefix: &str,
+    ) -> Result<Vec<ValueId>, Refusal> {
+        if graph.inputs.len() != inputs.len() {
+            let what = format!("its graph takes {} values, but is given {}", graph.inputs.len(), inputs.len());
+            return Err(Refusal::new(what, "check the model with onnx.checker"));
+        }
+        let around = self.scope.frames.last().map_or("", |frame| &frame.prefix);
+        let mut frame = Frame::new(graph, &format!("{around}{prefix}"));
+        let names = graph.inputs.iter().map(|input| input.name.clone());
+        frame.values.extend(names.zip(inputs.iter().copied().map(Some)));
+        self.scope.frames.push(frame);
+        let before = self.scope.log.problems.len();
+        for node in &graph.nodes {
+            self.lower_node(None, node);
+        }
+        let outputs: Result<Vec<_>, Refusal> = graph.outputs.iter().map(|output| self.value(&output.name)).collect();
+        self.scope.frames.pop();
+        let outputs: Option<Vec<ValueId>> = outputs?.into_iter().collect();
+        // What went wrong is told already.
+        outputs.filter(|_| self.scope.log.problems.len() == before).ok_or_else(Refusal::told)
+    }
+
+    fn lower_node(&mut self, index: Option<usize>, node: &onnx::Node) {
         let op = node.operator();
         let problem = |refusal: Refusal| Problem {
             node: node.label().to_string(),
-            index: Some(index),
+            index,
             op: op.clone(),
             opset: node.opset,
             attribute: refusal.attribute,
@@ -180,10 +161,15 @@ impl<'a> Driver<'a> {
             hint: refusal.hint,
         };
         let refused = |driver: &mut Self, refusal: Option<Refusal>| {
-            driver.problems.extend(refusal.map(problem));
-            driver.values.extend(node.outputs.iter().map(|o| (o.clone(), None)));
+            driver.scope.log.problems.extend(refusal.filter(|refusal| !refusal.is_told()).map(problem));
+            node.outputs.iter().for_each(|output| driver.bind(output, None));
         };
-        let is_custom = self.custom.contains(&op);
+        self.scope.log.nodes += 1;
+        if self.scope.log.nodes > MOST_NODES {
+            let what = "bodies of loops inside loops come to too many nodes";
+            return refused(self, Some(Refusal::new(what, "write out fewer steps: --unroll 1")));
+        }
+        let is_custom = self.scope.log.options.custom.contains(&op);
         let row = find(&node.domain, &node.op).filter(|_| !is_custom);
         if row.is_none() && !is_custom {
             let hint = format!("`litesmith ops` lists what is; --allow-custom {op} leaves it to a kernel of your own");
@@ -195,17 +181,24 @@ impl<'a> Driver<'a> {
             Ok(None) => return refused(self, None),
             Err(refusal) => return refused(self, Some(refusal)),
         };
-        let origin = self.graph.add_origin(Origin { name: node.label().to_string(), op: op.clone() });
-        let scope = node.outputs.iter().find(|o| !o.is_empty()).map_or("", String::as_str);
+        let is_list = |id: &Option<ValueId>| id.is_some_and(|id| self.scope.lists.contains_key(&id));
+        if let (false, Some(i)) = (row.is_some_and(|row| row.lists), inputs.iter().position(is_list)) {
+            let refusal = Refusal::new("is a sequence or an optional value, not a tensor", "take its elements");
+            return refused(self, Some(refusal.about(format!("operand {i}"))));
+        }
+        let origin = Origin { name: node.label().to_string(), op: op.clone() };
+        let origin_id = self.graph.add_origin(origin.clone());
+        let name = node.outputs.iter().find(|o| !o.is_empty()).map_or("", String::as_str);
+        let name = self.scope.frames.last().map_or(name.to_string(), |frame| format!("{}{name}", frame.prefix));
         let made_before = self.graph.values.len();
         let declared = if is_custom { self.declared_results(node) } else { Vec::new() };
         let mut b = Builder::new(self.graph, self.evaluate);
-        b.set_origin(Some(origin), scope);
+        b.set_origin(Some(origin_id), &name);
         let stored = match restored(&mut b, node, &mut inputs) {
             Ok(stored) => stored,
             Err(refusal) => return refused(self, Some(refusal)),
         };
-        let mut cx = Cx::new(b, &mut self.known, node, inputs);
+        let mut cx = Cx::new(b, self.known, self.scope, (node, &origin), inputs);
         let results = match row {
             Some(row) => (row.lower)(&mut cx),
             None => custom::custom(&mut cx, node, &op, &declared),
@@ -216,7 +209,8 @@ impl<'a> Driver<'a> {
             None => Ok(results),
         });
         let notes = cx.into_notes();
-        self.notes.extend(notes.into_iter().map(|what| Note { node: node.label().into(), op: op.clone(), what }));
+        let notes = notes.into_iter().map(|what| Note { node: node.label().into(), op: op.clone(), what });
+        self.scope.log.notes.extend(notes);
         match results {
             Ok(results) => {
                 let outputs = node.outputs.iter().map(String::as_str).chain(std::iter::repeat(""));
@@ -242,7 +236,7 @@ impl<'a> Driver<'a> {
     /// What the model declares of the results of a node.
     fn declared_results(&self, node: &onnx::Node) -> Vec<onnx::ValueInfo> {
         let named = node.outputs.iter().filter(|o| !o.is_empty());
-        named.map(|output| self.model.declared(output)).collect()
+        named.filter_map(|output| Some(self.scope.frames.last()?.graph.declared(output))).collect()
     }
 
     /// `id`, which the model calls `name`, in the type it is computed in. A type that few kernels have is left behind where it enters:
@@ -250,13 +244,14 @@ impl<'a> Driver<'a> {
     fn carried(&mut self, id: ValueId, name: &str) -> ValueId {
         let dtype = self.graph.dtype(id);
         let Some(carrier) = carrier(dtype) else { return id };
-        self.carried.insert(dtype);
+        self.scope.log.carried.insert(dtype);
         if let Some(Ok(data)) = self.graph.constant(id).map(|data| data.cast(carrier)) {
             return self.graph.add_constant(self.graph.value(id).name.clone(), data);
         }
         let producer = self.graph.nodes.last().filter(|n| n.outputs.contains(&id));
         let (origin, cast) = producer.map_or((None, None), |n| (n.origin, n.input(0).filter(|_| is_cast(n))));
-        let from = cast.filter(|_| !self.converted.contains(name)).unwrap_or(id);
+        let converted = self.scope.frames.last().is_some_and(|frame| frame.converted.contains(name));
+        let from = cast.filter(|_| !converted).unwrap_or(id);
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(origin, name);
         // The kernel of CAST takes all of these types.
@@ -265,7 +260,8 @@ impl<'a> Driver<'a> {
 
     fn note_carried(&mut self) {
         let node = self.graph.name.clone();
-        self.notes.extend(self.carried.iter().map(|dtype| Note {
+        let log = &mut self.scope.log;
+        log.notes.extend(log.carried.iter().map(|dtype| Note {
             node: node.clone(),
             op: "graph".into(),
             what: format!("{dtype} is computed as {}", carrier(*dtype).map_or("?", DType::name)),
@@ -280,10 +276,9 @@ impl<'a> Driver<'a> {
                 operands.push(None);
                 continue;
             }
-            match self.values.get(name) {
-                Some(Some(id)) => operands.push(Some(*id)),
-                Some(None) => return Ok(None),
-                None => operands.push(Some(self.initializer(name)?)),
+            match self.value(name)? {
+                Some(id) => operands.push(Some(id)),
+                None => return Ok(None),
             }
         }
         // Absent operands at the end are as if they had not been listed.
@@ -293,15 +288,24 @@ impl<'a> Driver<'a> {
         Ok(Some(operands))
     }
 
-    fn initializer(&mut self, name: &str) -> Result<ValueId, Refusal> {
-        if let Some(data) = self.model.initializers.get(name) {
-            let id = self.graph.add_constant(name, data.clone());
-            let id = self.carried(id, name);
-            self.values.insert(name.to_string(), Some(id));
-            return Ok(id);
+    /// What `name` stands for here; `None` where its node was refused.
+    pub fn value(&mut self, name: &str) -> Result<Option<ValueId>, Refusal> {
+        for depth in (0..self.scope.frames.len()).rev() {
+            let frame = &self.scope.frames[depth];
+            if let Some(id) = frame.values.get(name) {
+                return Ok(*id);
+            }
+            if let Some(data) = frame.graph.initializers.get(name) {
+                let id = self.graph.add_constant(format!("{}{name}", frame.prefix), data.clone());
+                let id = self.carried(id, name);
+                self.scope.frames[depth].values.insert(name.to_string(), Some(id));
+                return Ok(Some(id));
+            }
+            if let Some(why) = frame.graph.unreadable.get(name) {
+                return Err(Refusal::new(format!("initializer {name:?} {why}"), ""));
+            }
         }
-        let why = self.model.unreadable.get(name).map_or("is not there", String::as_str);
-        Err(Refusal::new(format!("initializer {name:?} {why}"), ""))
+        Err(Refusal::new(format!("initializer {name:?} is not there"), ""))
     }
 
     /// Gives the results their ONNX names; a value that a node merely passes on keeps the name it had.
@@ -312,36 +316,43 @@ impl<'a> Driver<'a> {
                 continue;
             }
             if id.0 as usize >= made_before && !named.contains(&id) {
-                self.graph.value_mut(id).name.clone_from(name);
+                let prefix = self.scope.frames.last().map_or("", |frame| &frame.prefix);
+                self.graph.value_mut(id).name = format!("{prefix}{name}");
                 named.push(id);
             }
-            self.values.insert(name.clone(), Some(id));
+            self.bind(name, Some(id));
         }
     }
 
-    fn bind_outputs(&mut self) {
+    fn bind_outputs(&mut self, model: &onnx::Graph) {
         let mut taken: HashSet<ValueId> = self.graph.inputs.iter().copied().collect();
         let mut names = HashSet::new();
-        for output in &self.model.outputs {
+        for output in &model.outputs {
             if !names.insert(&output.name) {
                 let what = "the output is listed twice, but a signature has one of each name";
-                self.problems.push(boundary_problem(&output.name, what.into(), "list it once".into()));
+                self.scope.log.problems.push(Problem::of_boundary(&output.name, what.into(), "list it once".into()));
                 continue;
             }
-            let id = match self.values.get(&output.name) {
-                Some(Some(id)) => *id,
-                Some(None) => continue,
-                None => match self.initializer(&output.name) {
-                    Ok(id) => id,
-                    Err(refusal) => {
-                        self.problems.push(boundary_problem(&output.name, refusal.what, String::new()));
-                        continue;
-                    }
-                },
+            let id = match self.value(&output.name) {
+                Ok(Some(id)) => id,
+                Ok(None) => continue,
+                Err(refusal) => {
+                    self.scope.log.problems.push(Problem::of_boundary(&output.name, refusal.what, String::new()));
+                    continue;
+                }
             };
+            if let Some(list) = self.scope.lists.get(&id) {
+                let (what, hint) = match list {
+                    List::Sequence(_) => ("the output is a sequence", "make its elements outputs"),
+                    List::Absent => ("the output is an optional value that is not there", "leave it out"),
+                };
+                let what = format!("{what}, but TFLite has tensors alone");
+                self.scope.log.problems.push(Problem::of_boundary(&output.name, what, hint.into()));
+                continue;
+            }
             let id = self.as_declared(id, output);
             if let Some(problem) = contradiction(output, &self.graph.value(id).ty) {
-                self.problems.push(problem);
+                self.scope.log.problems.push(problem);
                 continue;
             }
             // An input that goes out under its own name is one value; every other output is a value of its own, with its own name.
@@ -362,13 +373,11 @@ impl<'a> Driver<'a> {
                     self.graph.value_mut(own).name.clone_from(&output.name);
                     self.graph.outputs.push(own);
                 }
-                Err(e) => self.problems.push(boundary_problem(&output.name, e.message, String::new())),
+                Err(e) => self.scope.log.problems.push(Problem::of_boundary(&output.name, e.message, String::new())),
             }
         }
     }
-}
 
-impl Driver<'_> {
     /// An output in the type that the model declares, where it was computed in another for it.
     fn as_declared(&mut self, id: ValueId, output: &onnx::ValueInfo) -> ValueId {
         let declared = output.dtype.filter(|&dtype| carrier(dtype) == Some(self.graph.dtype(id)));
@@ -387,38 +396,37 @@ impl Driver<'_> {
     /// An output whose extents hang on data as a value of the extents that the model declares: some interfaces of the runtime can't
     /// hand out others. Where inputs have dynamic extents, declarations may be left from an example, and are not believed.
     fn with_declared_extents(&mut self, id: ValueId, declared: &onnx::ValueInfo) -> ValueId {
+        let hangs_on_data = self.graph.inputs.iter().all(|&input| self.graph.shape(input).is_fixed());
+        if hangs_on_data { self.shaped(id, declared) } else { id }
+    }
+
+    /// A value whose extents are not known as one of the extents that are declared.
+    pub fn shaped(&mut self, id: ValueId, declared: &onnx::ValueInfo) -> ValueId {
         let fixed = |d: &onnx::Dim| if let onnx::Dim::Fixed(n) = d { i64::try_from(*n).ok() } else { None };
         let dims: Option<Vec<i64>> = declared.shape.as_deref().and_then(|dims| dims.iter().map(fixed).collect());
-        let hangs_on_data = !self.graph.shape(id).is_fixed()
-            && self.graph.inputs.iter().all(|&input| self.graph.shape(input).is_fixed());
-        let Some(dims) = dims.filter(|_| hangs_on_data) else { return id };
+        let Some(dims) = dims.filter(|_| !self.graph.shape(id).is_fixed()) else { return id };
         let origin = self.graph.nodes.iter().rev().find(|n| n.outputs.contains(&id)).and_then(|n| n.origin);
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(origin, &declared.name);
-        let Ok(shaped) = b.reshape(id, &dims) else { return id };
+        // RESHAPE counts elements before there are any, and fails; this takes any number where an extent is open.
+        let shaped = b.ints(&dims).and_then(|dims| b.one(Op::BroadcastTo, &[id, dims]));
+        let Some(shaped) = shaped.ok().filter(|&shaped| self.graph.shape(shaped).rank() == dims.len()) else {
+            return id;
+        };
         self.graph.value_mut(id).name.push_str("/before");
         shaped
     }
-}
-
-/// Names of all values that a `Cast` takes.
-fn operands_of_casts(graph: &onnx::Graph) -> HashSet<&str> {
-    let casts = graph.nodes.iter().filter(|n| n.op == "Cast" || n.op == "CastLike");
-    casts.filter_map(|n| n.inputs.first()).map(String::as_str).collect()
 }
 
 fn is_cast(node: &Node) -> bool {
     matches!(node.op, Op::Cast { .. })
 }
 
-fn boundary_problem(name: &str, what: String, hint: String) -> Problem {
-    Problem { node: name.into(), index: None, op: String::new(), opset: 0, attribute: None, what, hint }
-}
-
 /// Type of a graph input, or what is missing about it and what to do.
 fn input_type(input: &onnx::ValueInfo) -> Result<Type, (String, String)> {
     let Some(dtype) = input.dtype else {
-        return Err(("the input is no tensor of numbers".into(), "give the model an input of another type".into()));
+        let what = "the input is no tensor of numbers: TFLite has no sequences, optional values or maps, nor computes with strings";
+        return Err((what.into(), "give the model tensors instead, one for each element".into()));
     };
     let Some(dims) = &input.shape else {
         let hint = format!("pin it with --shape {}=1,3,224,224 (its real extents)", input.name);
@@ -447,5 +455,5 @@ fn contradiction(declared: &onnx::ValueInfo, actual: &Type) -> Option<Problem> {
         }
         format!("the output is declared as {shape}, but computed as {}", actual.shape)
     };
-    Some(boundary_problem(&declared.name, what, "check the model with onnx.checker and shape inference".into()))
+    Some(Problem::of_boundary(&declared.name, what, "check the model with onnx.checker and shape inference".into()))
 }

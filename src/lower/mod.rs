@@ -13,6 +13,7 @@ mod cast;
 mod center_crop_pad;
 mod concat;
 mod constant;
+mod control;
 mod conv;
 mod conv_transpose;
 mod cum_prod;
@@ -39,14 +40,20 @@ mod opsets;
 mod pad;
 mod patterns;
 mod pool;
+mod problem;
 mod quantized;
 mod recurrent;
 mod reduce;
+mod region;
+mod repeat;
 mod reshape;
 mod resize;
 mod reverse_sequence;
 mod sample;
+mod scan;
 mod scatter;
+mod scope;
+mod sequence;
 mod shape;
 mod slice;
 mod softmax;
@@ -59,11 +66,29 @@ mod trigonometry;
 mod trilu;
 mod window;
 
+use std::collections::BTreeSet;
+
 pub use documentation::{Documented, OPERATORS};
-pub use driver::{Lowered, Note, Problem, infer_types, lower};
+pub use driver::{Lowered, infer_types, lower};
 pub use opsets::{NEWEST, VERSIONS};
+pub use problem::{Note, Problem};
 pub use table::{Row, TABLE};
 
-pub(crate) use cx::{Cx, Refusal, Results};
+use cx::{Cx, Refusal, Results};
 
 use cx::countable;
+
+/// What lowering can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Loops of up to so many steps are written out, one step after the other.
+    pub unroll: usize,
+    /// Operators, with their domains, that become custom operators.
+    pub custom: BTreeSet<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { unroll: 16, custom: BTreeSet::new() }
+    }
+}

@@ -13,6 +13,7 @@ use crate::tensor::Tensor;
 
 /// Replaces what is recognized; the names of final values stay.
 pub(super) fn recognize(graph: &mut Graph) {
+    graph.nodes.iter_mut().flat_map(Node::graphs_mut).for_each(recognize);
     let found = Finder::new(graph).find();
     if found.is_empty() {
         return;

@@ -1,11 +1,11 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, attention, batch_normalization, bit_cast, cast, center_crop_pad, concat, constant, conv,
-    conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity, integer, logic,
-    matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize,
-    reverse_sequence, sample, scatter, shape, slice, softmax, split, tensor_scatter, top_k, transpose, trigonometry,
-    trilu,
+    Cx, Results, activation, attention, batch_normalization, bit_cast, cast, center_crop_pad, concat, constant,
+    control, conv, conv_transpose, cum_prod, depth_to_space, einsum, elementwise, erf, expand, gather, identity,
+    integer, logic, matmul, nonzero, normalization, one_hot, pad, pool, quantized, recurrent, reduce, reshape, resize,
+    reverse_sequence, sample, scan, scatter, sequence, shape, slice, softmax, split, tensor_scatter, top_k, transpose,
+    trigonometry, trilu,
 };
 
 /// One accepted operator.
@@ -14,20 +14,27 @@ pub struct Row {
     pub domain: &'static str,
     pub op: &'static str,
     pub(super) lower: fn(&mut Cx<'_>) -> Results,
+    /// Takes sequences and optional values, not just tensors.
+    pub(super) lists: bool,
 }
 
 const fn std(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
-    Row { domain: "", op, lower }
+    Row { domain: "", op, lower, lists: false }
+}
+
+/// A standard operator that takes sequences and optional values too.
+const fn lists(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+    Row { domain: "", op, lower, lists: true }
 }
 
 /// An operator of ONNX Runtime.
 const fn microsoft(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
-    Row { domain: "com.microsoft", op, lower }
+    Row { domain: "com.microsoft", op, lower, lists: false }
 }
 
 /// An operator that [`super::patterns`] puts together.
 const fn own(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
-    Row { domain: "litesmith", op, lower }
+    Row { domain: "litesmith", op, lower, lists: false }
 }
 
 /// Sorted by domain and name.
@@ -63,6 +70,7 @@ pub const TABLE: &[Row] = &[
     std("Clip", activation::clip),
     std("Compress", nonzero::compress),
     std("Concat", concat::concat),
+    lists("ConcatFromSequence", sequence::concat),
     std("Constant", constant::constant),
     std("ConstantOfShape", constant::constant_of_shape),
     std("Conv", conv::conv),
@@ -103,7 +111,8 @@ pub const TABLE: &[Row] = &[
     std("HardSigmoid", activation::hard_sigmoid),
     std("HardSwish", elementwise::unary),
     std("Hardmax", softmax::hardmax),
-    std("Identity", identity::identity),
+    lists("Identity", identity::identity),
+    lists("If", control::if_),
     std("InstanceNormalization", normalization::instance_normalization),
     std("IsInf", elementwise::is_inf),
     std("IsNaN", elementwise::is_nan),
@@ -116,6 +125,7 @@ pub const TABLE: &[Row] = &[
     std("LinearAttention", attention::linear_attention),
     std("Log", elementwise::unary),
     std("LogSoftmax", softmax::log_softmax),
+    lists("Loop", control::loop_),
     std("LpNormalization", normalization::lp_normalization),
     std("MatMul", matmul::mat_mul),
     std("MatMulInteger", quantized::mat_mul_integer),
@@ -132,6 +142,9 @@ pub const TABLE: &[Row] = &[
     std("NonZero", nonzero::non_zero),
     std("Not", logic::not),
     std("OneHot", one_hot::one_hot),
+    lists("Optional", sequence::optional),
+    lists("OptionalGetElement", sequence::get_element),
+    lists("OptionalHasElement", sequence::has_element),
     std("Or", logic::or),
     std("PRelu", activation::p_relu),
     std("Pad", pad::pad),
@@ -160,10 +173,18 @@ pub const TABLE: &[Row] = &[
     std("RoiAlign", sample::roi_align),
     std("RotaryEmbedding", attention::rotary_embedding),
     std("Round", elementwise::unary),
+    lists("Scan", scan::scan),
     std("Scatter", scatter::scatter_elements),
     std("ScatterElements", scatter::scatter_elements),
     std("ScatterND", scatter::scatter_nd),
     std("Selu", activation::selu),
+    lists("SequenceAt", sequence::at),
+    lists("SequenceConstruct", sequence::construct),
+    lists("SequenceEmpty", sequence::empty),
+    lists("SequenceErase", sequence::erase),
+    lists("SequenceInsert", sequence::insert),
+    lists("SequenceLength", sequence::length),
+    lists("SequenceMap", sequence::map),
     std("Shape", shape::shape),
     std("Shrink", activation::shrink),
     std("Sigmoid", elementwise::unary),
@@ -178,6 +199,7 @@ pub const TABLE: &[Row] = &[
     std("Softsign", activation::softsign),
     std("SpaceToDepth", depth_to_space::space_to_depth),
     std("Split", split::split),
+    lists("SplitToSequence", sequence::split),
     std("Sqrt", elementwise::unary),
     std("Squeeze", reshape::squeeze),
     std("Sub", elementwise::binary),

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::Graph;
 use crate::tensor::Tensor;
 
@@ -8,7 +10,7 @@ pub enum Attribute {
     Int(i64),
     String(String),
     Tensor(Tensor),
-    Graph(Box<Graph>),
+    Graph(Arc<Graph>),
     Floats(Vec<f32>),
     Ints(Vec<i64>),
     Strings(Vec<String>),
@@ -32,7 +34,7 @@ impl Attribute {
     /// [`Attribute::graphs`], to be changed.
     pub fn graphs_mut(&mut self) -> &mut [Graph] {
         match self {
-            Attribute::Graph(graph) => std::slice::from_mut(graph),
+            Attribute::Graph(graph) => std::slice::from_mut(Arc::make_mut(graph)),
             Attribute::Graphs(graphs) => graphs,
             _ => &mut [],
         }

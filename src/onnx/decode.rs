@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -215,7 +216,7 @@ fn attribute(proto: pb::AttributeProto, opsets: &Opsets, external: &mut External
             None => Attribute::Other("an empty tensor".into()),
         },
         Type::Graph => match proto.g {
-            Some(g) => Attribute::Graph(Box::new(graph(g, opsets, external)?)),
+            Some(g) => Attribute::Graph(Arc::new(graph(g, opsets, external)?)),
             None => Attribute::Other("an empty graph".into()),
         },
         Type::Graphs => {

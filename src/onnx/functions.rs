@@ -5,6 +5,7 @@
 //! What calls itself is refused, and so is what grows past all bounds: a few lines of a file could ask for any number of nodes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
@@ -207,7 +208,7 @@ impl Body<'_, '_> {
             Attribute::Reference(name) => {
                 self.call.attributes.get(name).or_else(|| self.function.defaults.get(name)).cloned()
             }
-            Attribute::Graph(graph) => Some(Attribute::Graph(Box::new(self.graph(graph)?))),
+            Attribute::Graph(graph) => Some(Attribute::Graph(Arc::new(self.graph(graph)?))),
             Attribute::Graphs(graphs) => {
                 Some(Attribute::Graphs(graphs.iter().map(|graph| self.graph(graph)).collect::<Result<_, _>>()?))
             }

@@ -72,6 +72,59 @@ impl Known {
         self.extents.insert(id, extents);
     }
 
+    /// Knowledge of a graph inside this one: it has its own values, but extents are equal across both.
+    pub fn inside(&self) -> Known {
+        Known { symbols: self.symbols, named: self.named.clone(), ..Known::default() }
+    }
+
+    /// After a graph inside this one is written: symbols that were used there are not used again.
+    pub fn leave(&mut self, inside: &Known) {
+        self.symbols = self.symbols.max(inside.symbols);
+    }
+
+    /// Takes down that `id` of `graph` is the value `outer` of the graph around it, of which `known` speaks.
+    pub fn hand_in(&mut self, id: ValueId, outer: ValueId, known: &mut Known, around: &Graph) {
+        known.catch_up(around);
+        let extents = known.extents(around, outer);
+        self.symbols = self.symbols.max(known.symbols);
+        self.extents.insert(id, extents);
+        if let Some(elements) = known.elements.get(&outer) {
+            self.elements.insert(id, elements.clone());
+        }
+        if known.natural.contains(&outer) {
+            self.natural.insert(id);
+        }
+        if known.narrow.contains(&outer) {
+            self.narrow.insert(id);
+        }
+    }
+
+    /// One number for each axis of `x`.
+    pub fn extents_of(&mut self, graph: &Graph, x: ValueId) -> Vec<Number> {
+        self.catch_up(graph);
+        self.extents(graph, x)
+    }
+
+    pub fn set_extents(&mut self, graph: &Graph, x: ValueId, extents: Vec<Number>) {
+        self.catch_up(graph);
+        self.extents.insert(x, extents);
+    }
+
+    /// Takes down that `x` counts something: not negative, and small.
+    pub fn set_count(&mut self, x: ValueId) {
+        self.natural.insert(x);
+        self.narrow.insert(x);
+    }
+
+    pub fn unknown_extent(&mut self) -> Number {
+        Number::Extent(self.fresh())
+    }
+
+    /// After nodes were taken back from the end of the graph.
+    pub fn forget_nodes(&mut self, graph: &Graph) {
+        self.nodes = self.nodes.min(graph.nodes.len());
+    }
+
     fn fresh(&mut self) -> Symbol {
         self.symbols += 1;
         Symbol(self.symbols)
