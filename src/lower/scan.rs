@@ -122,7 +122,8 @@ impl Scan<'_> {
         captured.extend(&captures.ids);
         let names: Vec<String> =
             self.body.inputs.iter().take(self.states.len()).map(|input| input.name.clone()).collect();
-        let steps = Steps { count, condition: None, carried: &self.states, names: &names, captured: &captured };
+        let unroll = cx.unroll();
+        let steps = Steps { count, condition: None, carried: &self.states, names: &names, captured: &captured, unroll };
         let Done { mut carried, scanned } = cx.repeat(&steps, &mut |driver, step| {
             captures.bind(driver, &step.captured[own..]);
             let stepped = self.step(driver, count, step);

@@ -4,10 +4,13 @@
 //! used: they keep the state in variable tensors from one invocation to the next, so that a second run would go on where the
 //! first one ended, while ONNX starts anew.
 //!
-//! [`Layer`] is what the three operators have in common, [`cell`] what one step computes, [`unrolled`] how steps follow one another.
+//! [`Layer`] is what the three operators have in common, [`cell`] what one step computes, [`unrolled`] and [`looped`] how steps follow
+//! one another, [`result`] what is made of them all.
 
 mod cell;
 mod function;
+mod looped;
+mod result;
 mod unrolled;
 
 use super::conv::require_float32;
@@ -16,9 +19,6 @@ use crate::graph::ValueId;
 
 use cell::Kind;
 use function::{Function, functions};
-
-/// Longest sequence that is written step by step.
-const LONGEST_UNROLLED: usize = 128;
 
 /// Lowers ONNX `LSTM` to the arithmetic of its steps.
 ///
@@ -29,8 +29,6 @@ const LONGEST_UNROLLED: usize = 128;
 /// `FULLY_CONNECTED → UNPACK` for all steps at once, then for each step `FULLY_CONNECTED → ADD → LOGISTIC → SPLIT`,
 /// `FULLY_CONNECTED → ADD → TANH`, `MUL`, `MUL`, `ADD`, `TANH`, `MUL`; at the end `CONCATENATION → RESHAPE`. Never
 /// `UNIDIRECTIONAL_SEQUENCE_LSTM`, whose state outlives the invocation.
-/// # Refuses
-/// Sequences of unknown length, and long ones.
 pub(super) fn lstm(cx: &mut Cx<'_>) -> Results {
     layer(cx, Kind::Lstm)
 }
@@ -43,8 +41,6 @@ pub(super) fn lstm(cx: &mut Cx<'_>) -> Results {
 /// # Produces
 /// `FULLY_CONNECTED → UNPACK` for all steps at once, then for each step `FULLY_CONNECTED → ADD → LOGISTIC → SPLIT`, `MUL`,
 /// `FULLY_CONNECTED → ADD → TANH`, `SUB → MUL`, `MUL`, `ADD`; at the end `CONCATENATION → RESHAPE`.
-/// # Refuses
-/// Sequences of unknown length, and long ones.
 pub(super) fn gru(cx: &mut Cx<'_>) -> Results {
     layer(cx, Kind::Gru)
 }
@@ -57,8 +53,6 @@ pub(super) fn gru(cx: &mut Cx<'_>) -> Results {
 /// # Produces
 /// `FULLY_CONNECTED → UNPACK` for all steps at once, then for each step `FULLY_CONNECTED → ADD → TANH`; at the end
 /// `CONCATENATION → RESHAPE`.
-/// # Refuses
-/// Sequences of unknown length, and long ones.
 pub(super) fn rnn(cx: &mut Cx<'_>) -> Results {
     layer(cx, Kind::Rnn)
 }
@@ -94,6 +88,11 @@ impl Layer {
     fn direction(&self) -> usize {
         self.time
     }
+
+    /// How many values go from step to step.
+    fn states(&self) -> usize {
+        if self.kind == Kind::Lstm { 2 } else { 1 }
+    }
 }
 
 fn layer(cx: &mut Cx<'_>, kind: Kind) -> Results {
@@ -127,7 +126,11 @@ fn layer(cx: &mut Cx<'_>, kind: Kind) -> Results {
         lengths: cx.optional(4),
     };
     check_weights(cx, &layer)?;
-    unrolled::emit(cx, &layer)
+    match cx.dim(x, layer.time) {
+        Some(0) => Err(Refusal::new("a sequence without steps", "feed at least one").about("operand X")),
+        Some(steps) if steps <= cx.unroll() => unrolled::emit(cx, &layer, steps),
+        steps => looped::emit(cx, &layer, steps),
+    }
 }
 
 fn clip(cx: &Cx<'_>) -> Result<Option<f32>, Refusal> {
