@@ -110,8 +110,8 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Most steps of a loop that are written out.
-    pub fn unroll(&self) -> usize {
+    /// Most steps of a loop that are written out, where the user asks for a number.
+    pub fn unroll(&self) -> Option<usize> {
         self.scope.log.options.unroll
     }
 

@@ -27,6 +27,9 @@ use super::{Cx, Refusal, countable};
 use crate::graph::{Binary, Compare, Op, ValueId};
 use crate::tensor::{DType, Tensor};
 
+/// Most steps of `Loop` and `Scan` that are written out where nothing else is asked for.
+pub(super) const UNROLL: usize = 16;
+
 /// How many steps there are, at most where there is a condition.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Count {
