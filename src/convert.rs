@@ -18,18 +18,29 @@ use crate::{layout, lower, onnx, passes, quant, tflite};
 /// A finished conversion.
 #[derive(Debug, Clone)]
 pub struct Converted {
-    /// The `.tflite` file.
-    pub bytes: Bytes,
+    model: Model,
+    written: tflite::Written,
     pub report: Report,
 }
 
 impl Converted {
-    /// Writes the file: to a temporary one first, which then takes the place of what was at `path`.
+    /// The `.tflite` file in memory, compared with what was to be written.
     ///
     /// # Errors
-    /// Where it can't be written; what was at `path` is untouched then.
+    /// Where they differ, which is a fault of this program.
+    pub fn bytes(&self) -> Result<Bytes, Error> {
+        let bytes = self.written.to_bytes();
+        let read_back = |e: tflite::CheckError| Error::Internal { stage: "read back", what: e.to_string() };
+        tflite::check(&self.model, &bytes).map_err(read_back)?;
+        Ok(bytes)
+    }
+
+    /// Writes the file: to a temporary one first, which then takes the place of what was at `path`. Needs no memory for it.
+    ///
+    /// # Errors
+    /// Where it can't be written, or is not what was to be written; what was at `path` is untouched then.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        Ok(tflite::save(path.as_ref(), &self.bytes)?)
+        Ok(self.written.save(&self.model, path.as_ref())?)
     }
 }
 
@@ -186,17 +197,9 @@ impl Converter {
         }
         report.add_result(&model);
         let written = tflite::write(&model, &tflite::WriteOptions::default())?;
-        drop(model);
-        let bytes = written.into_bytes();
-        let read =
-            tflite::read(bytes.clone()).map_err(|e| Error::Internal { stage: "read back", what: e.to_string() })?;
-        let found = verify(&read);
-        if !found.is_empty() {
-            return Err(Error::violations("read back", &found));
-        }
-        report.file_bytes = bytes.len() as u64;
+        report.file_bytes = written.file_len();
         self.progress.finish();
-        Ok(Converted { bytes, report })
+        Ok(Converted { model, written, report })
     }
 
     /// Leaves what is between the inputs and outputs that were asked for.

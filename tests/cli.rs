@@ -128,7 +128,7 @@ fn the_same_bytes_at_every_run() {
     };
     let int8_by_library = Converter::new().quantize(Quantize::Int8).calibration(digits("calibration.npz"));
     for (args, converter) in [(vec![], Converter::new()), (int8(), int8_by_library)] {
-        let library = converter.convert_file(digits("digits.onnx")).unwrap().bytes;
+        let library = converter.convert_file(digits("digits.onnx")).unwrap().bytes().unwrap();
         for threads in [1, 1, 2] {
             assert!(bytes(&args, threads) == library, "{args:?} with {threads} threads");
         }

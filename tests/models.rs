@@ -69,7 +69,7 @@ fn float_files_agree_with_onnx_runtime() {
             wrong.push(format!("{name}: {} transposes, {transposes} are needed", converted.report.transposes()));
         }
         for kernels in [Kernels::Xnnpack, Kernels::Builtin] {
-            for (output, difference) in differences(&folder, &converted.bytes, kernels) {
+            for (output, difference) in differences(&folder, &converted.bytes().unwrap(), kernels) {
                 println!("{name} {output} {kernels:?}: {:.1} dB", difference.db());
                 if difference.db() < FLOAT_DB {
                     wrong.push(format!("{name} {output} {kernels:?}: {:.1} dB", difference.db()));
@@ -95,7 +95,7 @@ fn int8_files_are_as_good_as_onnx_runtimes() {
         for kernels in [Kernels::Xnnpack, Kernels::Builtin] {
             // Over all outputs together, as the bar was measured.
             let mut total = Difference::default();
-            for difference in differences(&folder, &converted.bytes, kernels).values() {
+            for difference in differences(&folder, &converted.bytes().unwrap(), kernels).values() {
                 total.signal += difference.signal;
                 total.noise += difference.noise;
                 total.mismatched += difference.mismatched;
@@ -135,7 +135,7 @@ fn rewrites_leave_numbers_as_they_were() {
         let inputs = stored(&folder, "input").swap_remove(0);
         let run = |options: Options| {
             let converted = convert(&folder.join("model.onnx"), options);
-            let model = litesmith::tflite::read(converted.bytes).expect("our own file");
+            let model = litesmith::tflite::read(converted.bytes().unwrap()).expect("our own file");
             let graph = &model.graphs[0];
             let feed: Vec<Tensor> = graph.inputs.iter().map(|&id| inputs[&graph.value(id).name].clone()).collect();
             Runner::new(graph).expect("runnable").run(&feed).expect("runs")
@@ -165,8 +165,9 @@ fn digits_are_recognized() {
         vec![Tensor::new(samples.dtype(), vec![1, 1, 28, 28], bytes).expect("one digit")]
     };
     let calibration = Some(Calibration::Tensors((0..samples.shape()[0]).map(digit).collect()));
-    let float = convert(&model, Options::default());
+    let float = convert(&model, Options::default()).bytes().unwrap();
     let int8 = convert(&model, Options { quantize: Quantize::Int8, calibration, ..Options::default() });
+    let int8 = int8.bytes().unwrap();
     let accuracy = |file: &[u8]| {
         let options = litesmith::runtime::Options::default();
         let mut session = litesmith::runtime::Session::new(library, file.to_vec(), &options).expect("loads");
@@ -186,12 +187,12 @@ fn digits_are_recognized() {
         }
         right
     };
-    let (float_right, int8_right) = (accuracy(&float.bytes), accuracy(&int8.bytes));
+    let (float_right, int8_right) = (accuracy(&float), accuracy(&int8));
     println!("float {float_right} of {}, int8 {int8_right}", labels.len());
-    println!("float {} bytes, int8 {} bytes", float.bytes.len(), int8.bytes.len());
+    println!("float {} bytes, int8 {} bytes", float.len(), int8.len());
     assert!(float_right.abs_diff(4859) <= 1, "ONNX Runtime recognizes 4,859 of 5,000, this file {float_right}");
     assert!(int8_right >= 4845, "int8 recognizes {int8_right} of 5,000");
-    assert!(int8.bytes.len() * 10 <= float.bytes.len() * 3, "int8 takes more than 30 % of float");
+    assert!(int8.len() * 10 <= float.len() * 3, "int8 takes more than 30 % of float");
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn the_same_model_gives_the_same_bytes() {
     let options = Options { quantize: Quantize::Int8, calibration, ..Options::default() };
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-        pool.install(|| convert(&folder.join("model.onnx"), options.clone()).bytes)
+        pool.install(|| convert(&folder.join("model.onnx"), options.clone()).bytes().unwrap())
     };
     let first = on(1);
     assert!(first == on(1) && first == on(2), "bytes differ from run to run");

@@ -159,7 +159,7 @@ fn every_layer_in_every_scheme_is_what_its_weights_mean() {
             let is_blocks = graph.values.iter().any(|v| matches!(v.quant, Some(Quant::Blockwise { .. })));
             let model = Model::single(graph);
             assert_eq!(verify(&model), [], "{what}");
-            let file = write(&model, &WriteOptions::default()).unwrap().into_bytes();
+            let file = write(&model, &WriteOptions::default()).unwrap().to_bytes();
             let allowed = allowed(&layer, &float, &data, is_direct);
             let Some(library) = litert() else { continue };
             let inputs = IndexMap::from([("x".to_string(), data.clone())]);

@@ -109,7 +109,7 @@ fn direct(op: &Op, x: Operands<'_>, storage: Storage<'_>) -> Result<Vec<Tensor>,
         Op::ReverseSequence { seq_dim, batch_dim } => {
             index::reverse_sequence(tensor(0)?, &ints(1)?, (*seq_dim).into(), (*batch_dim).into())?
         }
-        Op::Bitcast { to } => tensor(0)?.reinterpret(*to)?,
+        Op::Bitcast { to } => movement::bitcast(tensor(0)?, *to)?,
         Op::Unique { to } => return segment::unique(tensor(0)?, *to),
         Op::NonMaxSuppression => {
             let most = x.int(2)?;

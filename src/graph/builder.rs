@@ -221,9 +221,24 @@ impl<'a> Builder<'a> {
         self.one(Op::Select, &[condition, a, b])
     }
 
-    /// No node where the type is right already.
+    /// No node where the type is right already. `UINT64`, which `CAST` does not take, is converted by its bits, as integers that wrap
+    /// around are.
+    ///
+    /// # Errors
+    /// For `UINT64` and what is no integer, which that would be wrong for.
     pub fn cast(&mut self, x: ValueId, to: DType) -> Result<ValueId, InferError> {
-        if self.graph.dtype(x) == to { Ok(x) } else { self.one(Op::Cast { to }, &[x]) }
+        match (self.graph.dtype(x), to) {
+            (from, to) if from == to => Ok(x),
+            (DType::U64, DType::I64) | (DType::I64, DType::U64) => self.one(Op::Bitcast { to }, &[x]),
+            (DType::U64, to) | (to, DType::U64) if !(to.is_int() || to == DType::Bool) => {
+                Err(InferError::new(format!("CAST has no kernel for uint64 and {to}")))
+            }
+            (DType::U64, _) | (_, DType::U64) => {
+                let wide = self.cast(x, DType::I64)?;
+                self.cast(wide, to)
+            }
+            _ => self.one(Op::Cast { to }, &[x]),
+        }
     }
 
     /// No node for the identity.

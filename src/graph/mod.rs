@@ -6,6 +6,7 @@
 //! operators, of files, or of how an operator is computed ([`Evaluate`] is handed in).
 
 mod builder;
+mod garbage;
 mod grid;
 mod infer;
 mod op;
@@ -17,6 +18,7 @@ mod verify;
 use indexmap::IndexSet;
 
 pub use builder::{Builder, Evaluate, Execute, NoEvaluate};
+pub use garbage::{Garbage, drop_unused_data};
 pub use infer::{InferError, MAX_EXTENT, infer};
 pub use op::*;
 pub use rewrite::{Cx as RewriteCx, remove_dead, rewrite};
@@ -168,11 +170,7 @@ impl Graph {
 
     /// The value of a float or integer constant whose elements are all one number (a scalar, say).
     pub fn const_splat(&self, id: ValueId) -> Option<f64> {
-        let tensor = self.constant(id)?;
-        // A large tensor is seldom a splat: look at the first elements before converting them all.
-        let values = tensor.to_f64s().ok()?;
-        let (first, rest) = values.split_first()?;
-        rest.iter().all(|x| x.to_bits() == first.to_bits()).then_some(*first)
+        self.constant(id)?.splat()
     }
 
     pub fn add_value(&mut self, value: Value) -> ValueId {

@@ -324,7 +324,7 @@ pub enum Op {
     Cumsum { exclusive: bool, reverse: bool },
     /// `x, axes`
     Reduce { kind: Reduce, keep_dims: bool },
-    /// `x`; the same bits under another type of the same width.
+    /// `x`; the same bits under another type. A narrower one adds a last axis of the parts, the lowest first; a wider one takes it.
     Bitcast { to: DType },
     /// `x` float, or quantized otherwise; scale and zero point stand on the result.
     Quantize { to: DType },

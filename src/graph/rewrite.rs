@@ -3,7 +3,9 @@
 //! A sweep walks the nodes in order and appends them, changed or not, to a new list: a rewrite of a graph of any length takes
 //! time in line with its length, and what a rewrite emits is itself folded and typed by the [`Builder`].
 
-use super::{Builder, Evaluate, Graph, InferError, Node, Op, Precision, Quant, Shape, ValueId};
+use super::{
+    Builder, Evaluate, Garbage, Graph, InferError, Node, Op, Precision, Quant, Shape, ValueId, drop_unused_data,
+};
 
 /// What a rewrite sees while it looks at one node: the nodes written so far, and a builder that writes more.
 pub struct Cx<'a> {
@@ -67,7 +69,9 @@ pub fn rewrite(
     let mut moved: Vec<Option<ValueId>> = vec![None; graph.values.len()];
     let mut replaced = 0;
     let mut cx = Cx { producer: vec![None; graph.values.len()], uses, b: Builder::new(graph, evaluate) };
-    for mut node in nodes {
+    let (mut nodes, mut garbage) = (nodes.into_iter(), Garbage::default());
+    garbage.is_due(cx.b.graph);
+    while let Some(mut node) = nodes.next() {
         for input in node.inputs.iter_mut().flatten() {
             if let Some(to) = moved[input.0 as usize] {
                 *input = to;
@@ -102,6 +106,10 @@ pub fn rewrite(
         }
         cx.index_new_nodes(written, known);
         moved.resize(cx.b.graph.values.len(), None);
+        if garbage.is_due(cx.b.graph) {
+            let to_come = nodes.as_slice().iter().flat_map(|node| node.inputs.iter().flatten());
+            drop_unused_data(cx.b.graph, to_come.map(|&id| moved[id.0 as usize].unwrap_or(id)));
+        }
     }
     remove_dead(graph);
     Ok(replaced)

@@ -27,9 +27,13 @@ impl NodeView<'_> {
             | Op::Prelu
             | Op::Select
             | Op::Cast { .. }
-            | Op::Bitcast { .. }
             | Op::Quantize { .. }
             | Op::Dequantize => self.broadcast(self.node.inputs.len(), true),
+            // Parts of wider elements are an axis of their own.
+            Op::Bitcast { .. } => {
+                let same_rank = self.dims(0)?.len() == self.dims_out().len();
+                self.broadcast(1, true).filter(|_| same_rank)
+            }
             Op::BroadcastTo => self.broadcast(1, false).filter(|_| self.dims_out().iter().all(Option::is_some)),
 
             Op::Softmax { .. } | Op::LogSoftmax | Op::L2Normalization => self.along(0, Free)?.innermost_last_axis(Bag),

@@ -188,12 +188,10 @@ pub(super) fn swish(cx: &mut Cx<'_>) -> Results {
 /// `MUL? → LOGISTIC → MUL → MUL`.
 pub(super) fn swi_glu(cx: &mut Cx<'_>) -> Results {
     let (gate, x) = (cx.input(0)?, cx.input(1)?);
-    let dtype = cx.dtype(x);
-    let (gate, x) = (cx.in_kernel_type(gate, &[DType::F32])?, cx.in_kernel_type(x, &[DType::F32])?);
+    require_float32(cx, x)?;
     let alpha = cx.float_or("alpha", 1.0)?;
     let gate = emit_swish(cx, gate, alpha)?;
-    let y = cx.b.mul(gate, x)?;
-    Ok(vec![cx.b.cast(y, dtype)?])
+    Ok(vec![cx.b.mul(gate, x)?])
 }
 
 /// `x * sigmoid(alpha * x)`

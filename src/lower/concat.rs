@@ -4,19 +4,8 @@ use super::{Cx, Refusal, Results};
 use crate::tensor::DType;
 
 /// What the kernel of `CONCATENATION` joins.
-const KERNEL: &[DType] = &[
-    DType::F32,
-    DType::F16,
-    DType::BF16,
-    DType::I4,
-    DType::I8,
-    DType::U8,
-    DType::I16,
-    DType::I32,
-    DType::U32,
-    DType::I64,
-    DType::Bool,
-];
+const KERNEL: &[DType] =
+    &[DType::F32, DType::I4, DType::I8, DType::U8, DType::I16, DType::I32, DType::U32, DType::I64, DType::Bool];
 
 /// Lowers ONNX `Concat` to `CONCATENATION`.
 ///
@@ -25,7 +14,7 @@ const KERNEL: &[DType] = &[
 /// # Produces
 /// `CONCATENATION`; a single operand is passed on.
 /// # Refuses
-/// float64 and uint64, which no kernel joins.
+/// Nothing.
 pub(super) fn concat(cx: &mut Cx<'_>) -> Results {
     let parts = cx.all_inputs()?;
     let Some(&first) = parts.first() else {
@@ -39,7 +28,7 @@ pub(super) fn concat(cx: &mut Cx<'_>) -> Results {
         return Ok(parts);
     }
     let dtype = cx.dtype(first);
-    let parts = parts.into_iter().map(|part| cx.in_kernel_type(part, KERNEL)).collect::<Result<Vec<_>, _>>()?;
+    let parts = parts.into_iter().map(|part| cx.in_moved_type(part, KERNEL)).collect::<Result<Vec<_>, _>>()?;
     let joined = cx.b.concat(&parts, axis)?;
     Ok(vec![cx.b.cast(joined, dtype)?])
 }

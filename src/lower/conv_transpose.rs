@@ -4,8 +4,8 @@ use super::conv::{perm, require_float32, split};
 use super::known::Number;
 use super::window::{Pads, Window, add_height, drop_axis};
 use super::{Cx, Refusal, Results, countable};
-use crate::graph::{Activation, Op, Padding, ValueId, Window3d};
-use crate::tensor::Tensor;
+use crate::graph::{Activation, Dim, Op, Padding, SliceMasks, ValueId, Window3d};
+use crate::tensor::{DType, Tensor};
 
 /// Lowers ONNX `ConvTranspose` to `TRANSPOSE_CONV` or `CONV_3D_TRANSPOSE`.
 ///
@@ -14,9 +14,10 @@ use crate::tensor::Tensor;
 /// weights.
 /// # Produces
 /// `TRANSPOSE_CONV → SLICE? → PAD?`, channels last: `SAME` or `VALID` where either is exactly it, else the full result, of which the
-/// pads are cut off. Groups run one by one; a dilated kernel is written out with its zeros.
+/// pads are cut off. Groups run one by one; a dilated kernel is written out with its zeros. Extents that are only known at run time
+/// make the result's shape there, and `STRIDED_SLICE` cuts.
 /// # Refuses
-/// Unknown spatial extents, because the operator takes its result's shape as numbers.
+/// `output_shape` with unknown spatial extents: the pads hang on both.
 pub(super) fn conv_transpose(cx: &mut Cx<'_>) -> Results {
     let (x, w) = (cx.input(0)?, cx.input(1)?);
     require_float32(cx, x)?;
@@ -27,14 +28,13 @@ pub(super) fn conv_transpose(cx: &mut Cx<'_>) -> Results {
     }
     let w_shape = cx.fixed_shape(w)?;
     let mut window = Window::read(cx, spatial, Some(w_shape[2..].to_vec()))?;
-    let extents = cx.shape(x).dims()[2..].iter().copied().collect::<Option<Vec<usize>>>();
-    let mut extents = match extents {
-        Some(extents) => extents,
-        None => return Err(cx.fixed_shape(x).err().unwrap_or_else(|| unreachable!("an extent is not known"))),
-    };
+    let extents = cx.shape(x).dims()[2..].to_vec();
+    if extents.contains(&None) && cx.has("output_shape") {
+        cx.fixed_shape(x).map_err(|r| r.about("attribute output_shape"))?;
+    }
     let group = usize::try_from(cx.int_or("group", 1)?).ok().filter(|&g| g > 0 && w_shape[0] % g == 0);
     let group = group.ok_or_else(|| Refusal::new("does not divide the input channels", "").about("attribute group"))?;
-    let mut sizes = Sizes::read(cx, &window, &extents)?;
+    let mut sizes = Sizes::read(cx, &window, extents)?;
     let channels = w_shape[1].checked_mul(group);
     let bias = match cx.optional(2) {
         Some(bias) => bias,
@@ -43,7 +43,6 @@ pub(super) fn conv_transpose(cx: &mut Cx<'_>) -> Results {
     let w = dilate(cx, w, &mut window)?;
     if spatial == 1 {
         window.add_height();
-        extents.insert(0, 1);
         sizes.add_height();
         let (x, w) = (add_height(cx, x)?, add_height(cx, w)?);
         let y = grouped(cx, x, w, bias, &window, &sizes, group)?;
@@ -52,8 +51,15 @@ pub(super) fn conv_transpose(cx: &mut Cx<'_>) -> Results {
     Ok(vec![grouped(cx, x, w, bias, &window, &sizes, group)?])
 }
 
+/// Stands for an extent of the operand that is not known. The result is larger by a fixed number than the stride times as many, and
+/// what is cut off hangs on that number alone.
+const STAND_IN: usize = 1 << 20;
+
 /// What the result is cut from and to, for each spatial axis.
 struct Sizes {
+    /// Extents of the operand.
+    dims: Vec<Dim>,
+    /// The same with [`STAND_IN`], which the other numbers are computed of.
     input: Vec<usize>,
     /// Extent before anything is cut off: `(input - 1) * stride + span`.
     full: Vec<usize>,
@@ -66,8 +72,9 @@ struct Sizes {
 impl Sizes {
     /// The formulas of the operator's definition; an odd pad of `output_shape` goes to the beginning unless
     /// `auto_pad` is `SAME_UPPER`.
-    fn read(cx: &Cx<'_>, window: &Window, input: &[usize]) -> Result<Sizes, Refusal> {
-        let spatial = input.len();
+    fn read(cx: &Cx<'_>, window: &Window, dims: Vec<Dim>) -> Result<Sizes, Refusal> {
+        let spatial = dims.len();
+        let input: Vec<usize> = dims.iter().map(|d| d.unwrap_or(STAND_IN)).collect();
         let output_padding = match cx.ints("output_padding")? {
             Some(values) => values.iter().map(|&v| usize::try_from(v).ok()).collect::<Option<Vec<_>>>(),
             None => Some(vec![0; spatial]),
@@ -88,7 +95,7 @@ impl Sizes {
             }
             None => None,
         };
-        let mut sizes = Sizes { input: input.to_vec(), full: vec![], begin: vec![], out: vec![] };
+        let mut sizes = Sizes { dims, input: input.clone(), full: vec![], begin: vec![], out: vec![] };
         for axis in 0..spatial {
             let stride = window.strides[axis];
             let full = (input[axis].max(1) - 1).saturating_mul(stride).saturating_add(window.span(axis));
@@ -120,6 +127,7 @@ impl Sizes {
     }
 
     fn add_height(&mut self) {
+        self.dims.insert(0, Some(1));
         self.input.insert(0, 1);
         self.full.insert(0, 1);
         self.begin.insert(0, 0);
@@ -215,7 +223,7 @@ fn one_group(
     let channels = channels.ok_or_else(|| Refusal::new("the number of output channels is not known", ""))?;
     let direct = sizes.padding(window);
     let made = if direct.is_some() { &sizes.out } else { &sizes.full };
-    let shape = output_shape(cx, x, made, channels)?;
+    let shape = output_shape(cx, x, window, sizes, made, channels)?;
     let padding = direct.unwrap_or(Padding::Valid);
     let activation = Activation::None;
     let op = if spatial == 2 {
@@ -229,11 +237,11 @@ fn one_group(
         (0..spatial).map(|a| (sizes.begin[a] + sizes.out[a]).saturating_sub(sizes.full[a])).collect();
     if direct.is_some() || missing.iter().all(|&m| m == 0) {
         let y = cx.b.one(op, &[shape, w, x, bias])?;
-        let y = with_extents(cx, y, made, channels);
+        let y = with_extents(cx, y, sizes, made, channels);
         return if direct.is_some() { Ok(y) } else { cut(cx, y, sizes) };
     }
     let y = cx.b.emit(op, &[Some(shape), Some(w), Some(x), None])?[0];
-    let y = with_extents(cx, y, made, channels);
+    let y = with_extents(cx, y, sizes, made, channels);
     let pads: Vec<(usize, usize)> =
         std::iter::once((0, 0)).chain(missing.iter().map(|&m| (0, m))).chain(std::iter::once((0, 0))).collect();
     let y = cx.b.pad(y, &pads)?;
@@ -245,28 +253,57 @@ fn one_group(
 fn cut(cx: &mut Cx<'_>, y: ValueId, sizes: &Sizes) -> Result<ValueId, Refusal> {
     let begin: Vec<i64> =
         std::iter::once(0).chain(sizes.begin.iter().map(|&b| b as i64)).chain(std::iter::once(0)).collect();
-    let size: Vec<i64> =
-        std::iter::once(-1).chain(sizes.out.iter().map(|&o| o as i64)).chain(std::iter::once(-1)).collect();
-    Ok(cx.b.slice(y, &begin, &size)?)
+    if !sizes.dims.contains(&None) {
+        let size: Vec<i64> =
+            std::iter::once(-1).chain(sizes.out.iter().map(|&o| o as i64)).chain(std::iter::once(-1)).collect();
+        return Ok(cx.b.slice(y, &begin, &size)?);
+    }
+    // Ends are counted from the end; those that nothing is cut off at are masked.
+    let ends: Vec<i64> = (0..begin.len())
+        .map(|axis| match axis.checked_sub(1).filter(|&a| a < sizes.out.len()) {
+            Some(a) => (sizes.begin[a] + sizes.out[a]) as i64 - sizes.full[a].max(sizes.begin[a] + sizes.out[a]) as i64,
+            None => 0,
+        })
+        .collect();
+    let to_the_end = ends.iter().enumerate().filter(|(_, end)| **end == 0).map(|(axis, _)| 1 << axis).sum();
+    let masks = SliceMasks { end: to_the_end, ..SliceMasks::default() };
+    let (begin, ends, steps) = (cx.b.ints(&begin)?, cx.b.ints(&ends)?, cx.b.ints(&vec![1; begin.len()])?);
+    Ok(cx.b.one(Op::StridedSlice(masks), &[y, begin, ends, steps])?)
 }
 
-/// Inference sees no extents where that operand is computed; all but N are known.
-fn with_extents(cx: &mut Cx<'_>, y: ValueId, spatial: &[usize], channels: usize) -> ValueId {
+/// Inference sees no extents where that operand is computed; some are known.
+fn with_extents(cx: &mut Cx<'_>, y: ValueId, sizes: &Sizes, made: &[usize], channels: usize) -> ValueId {
     let mut extents = cx.extents(y);
-    let known = spatial.iter().copied().chain(std::iter::once(channels));
-    extents.iter_mut().skip(1).zip(known).for_each(|(extent, n)| *extent = Number::Known(n as i64));
+    let known = made.iter().zip(&sizes.dims).map(|(&n, dim)| dim.map(|_| n)).chain(std::iter::once(Some(channels)));
+    for (extent, n) in extents.iter_mut().skip(1).zip(known) {
+        *extent = n.map_or(*extent, |n| Number::Known(n as i64));
+    }
     cx.refine(y, &extents)
 }
 
-/// `[N, spatial.., C]` as an operand: N may only be known at run time.
-fn output_shape(cx: &mut Cx<'_>, x: ValueId, spatial: &[usize], channels: usize) -> Result<ValueId, Refusal> {
-    let rest: Vec<usize> = spatial.iter().copied().chain(std::iter::once(channels)).collect();
-    if let Some(n) = cx.dim(x, 0) {
-        let all: Vec<usize> = std::iter::once(n).chain(rest).collect();
-        return Ok(cx.b.ints(&all)?);
+/// `[N, spatial.., C]` as an operand, of numbers that may only be known at run time.
+fn output_shape(
+    cx: &mut Cx<'_>,
+    x: ValueId,
+    window: &Window,
+    sizes: &Sizes,
+    made: &[usize],
+    channels: usize,
+) -> Result<ValueId, Refusal> {
+    let spatial = made.iter().zip(&sizes.dims).map(|(&n, dim)| dim.map(|_| n as i64));
+    let batch = cx.dim(x, 0).map(|n| n as i64);
+    let numbers: Vec<Option<i64>> = std::iter::once(batch).chain(spatial).chain([Some(channels as i64)]).collect();
+    if let Some(known) = numbers.iter().copied().collect::<Option<Vec<i64>>>() {
+        return Ok(cx.b.ints(&known)?);
     }
-    let shape = cx.b.one(Op::Shape { to: crate::tensor::DType::I32 }, &[x])?;
-    let n = cx.b.slice(shape, &[0], &[1])?;
-    let rest = cx.b.ints(&rest)?;
-    Ok(cx.b.concat(&[n, rest], 0)?)
+    let shape = cx.b.one(Op::Shape { to: DType::I32 }, &[x])?;
+    cx.vector_of(&numbers, |cx, axis| {
+        let n = cx.b.slice(shape, &[axis as i64], &[1])?;
+        let Some(a) = axis.checked_sub(1) else { return Ok(n) };
+        let stride = window.strides[a];
+        let more = made[a] as i64 - (sizes.input[a] as i64).saturating_mul(stride as i64);
+        let (factor, term) = (cx.b.ints(&[stride])?, cx.b.ints(&[more])?);
+        let scaled = if stride == 1 { n } else { cx.b.mul(n, factor)? };
+        Ok(if more == 0 { scaled } else { cx.b.add(scaled, term)? })
+    })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::driver::Driver;
 use super::known::Known;
 use super::scope::Scope;
-use crate::graph::{Binary, Builder, Dim, InferError, Origin, Shape, ValueId};
+use crate::graph::{Binary, Builder, Dim, InferError, Op, Origin, Shape, ValueId};
 use crate::onnx::{self, Attribute};
 use crate::tensor::{DType, Perm, Tensor, normalize_axis};
 
@@ -387,6 +387,12 @@ impl<'a> Cx<'a> {
     pub fn with_number(&mut self, kind: Binary, x: ValueId, number: f64) -> Result<ValueId, Refusal> {
         let number = self.b.scalar_of(self.dtype(x), number)?;
         Ok(self.b.binary(kind, x, number)?)
+    }
+
+    /// `0, 1, ..` up to an `INT32` scalar.
+    pub fn count_up(&mut self, limit: ValueId) -> Result<ValueId, Refusal> {
+        let (zero, one) = (self.b.scalar(0i32), self.b.scalar(1i32));
+        Ok(self.b.one(Op::Range, &[zero, limit, one])?)
     }
 
     /// Extents of `x` as `RESHAPE` takes them: the one that is not known is -1.

@@ -84,7 +84,7 @@ fn operand(cx: &mut Cx<'_>) -> Result<(ValueId, usize), Refusal> {
 
 fn spatial(cx: &mut Cx<'_>, x: ValueId, op: Op) -> Results {
     let dtype = cx.dtype(x);
-    let x = cx.in_kernel_type(x, KERNEL)?;
+    let x = cx.in_moved_type(x, KERNEL)?;
     let last = cx.channels_last(x)?;
     let moved = cx.b.one(op, &[last])?;
     let first = cx.channels_first(moved)?;

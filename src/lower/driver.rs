@@ -8,7 +8,10 @@ use super::known::Known;
 use super::quantized::restored;
 use super::scope::{Frame, List, Log, Scope};
 use super::{Cx, Note, Options, Problem, Refusal, Row, TABLE, custom};
-use crate::graph::{Builder, Evaluate, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, remove_dead};
+use crate::graph::{
+    Builder, Evaluate, Garbage, Graph, MAX_EXTENT, Node, Op, Origin, Shape, Type, ValueId, drop_unused_data,
+    remove_dead,
+};
 use crate::onnx;
 use crate::tensor::DType;
 
@@ -24,17 +27,13 @@ pub struct Lowered {
 /// # Errors
 /// Everything that stands in the way, not just the first.
 pub fn lower(mut model: onnx::Model, options: Options, evaluate: &dyn Evaluate) -> Result<Lowered, Vec<Problem>> {
+    model.graph.forget_unused_results(|node| find(&node.domain, &node.op).is_some());
     super::patterns::recognize(&mut model.graph);
-    let model = Arc::new(model.graph);
-    let mut graph = Graph::new(model.name.clone());
-    let log = Log { options, ..Log::default() };
-    let mut scope = Scope { frames: vec![Frame::new(&model, "")], log, ..Scope::default() };
-    let (graph_to, known) = (&mut graph, &mut Known::default());
-    let mut driver = Driver { graph: graph_to, evaluate, known, scope: &mut scope, origin: None };
-    driver.add_inputs(&model);
-    for (index, node) in model.nodes.iter().enumerate() {
-        driver.lower_node(Some(index), node);
-    }
+    let mut graph = Graph::new(std::mem::take(&mut model.graph.name));
+    let mut scope = Scope { log: Log { options, ..Log::default() }, ..Scope::default() };
+    let (written, known) = (&mut graph, &mut Known::default());
+    let mut driver = Driver { graph: written, evaluate, known, scope: &mut scope, origin: None };
+    let model = driver.lower_nodes(model.graph);
     driver.bind_outputs(&model);
     driver.note_carried();
     let Log { problems, notes, .. } = scope.log;
@@ -51,15 +50,10 @@ pub fn infer_types(mut model: onnx::Model, names: &[String], evaluate: &dyn Eval
     if model.cut(&[], names, &BTreeMap::new()).is_err() {
         return Vec::new();
     }
-    let model = Arc::new(model.graph);
     let mut graph = Graph::default();
-    let mut scope = Scope { frames: vec![Frame::new(&model, "")], ..Scope::default() };
+    let mut scope = Scope::default();
     let (written, known) = (&mut graph, &mut Known::default());
-    let mut driver = Driver { graph: written, evaluate, known, scope: &mut scope, origin: None };
-    driver.add_inputs(&model);
-    for (index, node) in model.nodes.iter().enumerate() {
-        driver.lower_node(Some(index), node);
-    }
+    Driver { graph: written, evaluate, known, scope: &mut scope, origin: None }.lower_nodes(model.graph);
     let info = |name: &String| {
         let id = scope.frames.first()?.values.get(name).copied()??;
         let ty = &graph.value(id).ty;
@@ -91,7 +85,10 @@ pub(super) struct Driver<'a> {
 
 impl Driver<'_> {
     fn add_inputs(&mut self, model: &onnx::Graph) {
-        for input in model.inputs.iter().filter(|i| !model.initializers.contains_key(&i.name)) {
+        for input in &model.inputs {
+            if self.scope.frames.iter().any(|frame| frame.initializers.contains_key(&input.name)) {
+                continue;
+            }
             let id = match input_type(input) {
                 Ok(ty) => {
                     let id = self.graph.add_input(&input.name, ty);
@@ -105,6 +102,26 @@ impl Driver<'_> {
             };
             self.bind(&input.name, id);
         }
+    }
+
+    /// Lowers the nodes of the model, which it gives back without its initializers.
+    fn lower_nodes(&mut self, mut model: onnx::Graph) -> Arc<onnx::Graph> {
+        let initializers = std::mem::take(&mut model.initializers);
+        let model = Arc::new(model);
+        self.scope.frames.push(Frame { initializers, ..Frame::new(&model, "") });
+        self.add_inputs(&model);
+        let mut garbage = Garbage::default();
+        for (index, node) in model.nodes.iter().enumerate() {
+            self.lower_node(Some(index), node);
+            if garbage.is_due(self.graph) {
+                let to_come = model.nodes.iter().skip(index + 1).flat_map(onnx::Node::mentioned);
+                let ends = model.outputs.iter().map(|o| o.name.as_str());
+                let named = to_come.chain(ends).filter_map(|name| self.scope.found(name));
+                let needed: Vec<ValueId> = named.chain(self.scope.elements()).collect();
+                drop_unused_data(self.graph, needed);
+            }
+        }
+        model
     }
 
     /// Nodes from here on come from where the driver's own do.
@@ -172,8 +189,9 @@ impl Driver<'_> {
         let is_custom = self.scope.log.options.custom.contains(&op);
         let row = find(&node.domain, &node.op).filter(|_| !is_custom);
         if row.is_none() && !is_custom {
-            let hint = format!("`litesmith ops` lists what is; --allow-custom {op} leaves it to a kernel of your own");
-            return refused(self, Some(Refusal::new("the operator is not supported", hint)));
+            let why = super::refused::why(&node.domain, &node.op);
+            let hint = format!("{}; --allow-custom {op} leaves it to a kernel of your own", why.hint);
+            return refused(self, Some(Refusal { hint, ..why }));
         }
         let mut inputs = match self.operands(node) {
             Ok(Some(inputs)) => inputs,
@@ -246,7 +264,9 @@ impl Driver<'_> {
         let Some(carrier) = carrier(dtype) else { return id };
         self.scope.log.carried.insert(dtype);
         if let Some(Ok(data)) = self.graph.constant(id).map(|data| data.cast(carrier)) {
-            return self.graph.add_constant(self.graph.value(id).name.clone(), data);
+            let constant = self.graph.add_constant(self.graph.value(id).name.clone(), data);
+            self.known.add_carrier(constant, id);
+            return constant;
         }
         let producer = self.graph.nodes.last().filter(|n| n.outputs.contains(&id));
         let (origin, cast) = producer.map_or((None, None), |n| (n.origin, n.input(0).filter(|_| is_cast(n))));
@@ -255,7 +275,11 @@ impl Driver<'_> {
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(origin, name);
         // The kernel of CAST takes all of these types.
-        b.cast(from, carrier).unwrap_or(id)
+        let cast = b.cast(from, carrier).unwrap_or(id);
+        if from == id {
+            self.known.add_carrier(cast, id);
+        }
+        cast
     }
 
     fn note_carried(&mut self) {
@@ -295,13 +319,13 @@ impl Driver<'_> {
             if let Some(id) = frame.values.get(name) {
                 return Ok(*id);
             }
-            if let Some(data) = frame.graph.initializers.get(name) {
-                let id = self.graph.add_constant(format!("{}{name}", frame.prefix), data.clone());
+            if let Some(data) = self.scope.initializer(depth, name) {
+                let id = self.graph.add_constant(format!("{}{name}", self.scope.frames[depth].prefix), data);
                 let id = self.carried(id, name);
                 self.scope.frames[depth].values.insert(name.to_string(), Some(id));
                 return Ok(Some(id));
             }
-            if let Some(why) = frame.graph.unreadable.get(name) {
+            if let Some(why) = self.scope.frames[depth].graph.unreadable.get(name) {
                 return Err(Refusal::new(format!("initializer {name:?} {why}"), ""));
             }
         }
@@ -382,6 +406,9 @@ impl Driver<'_> {
     fn as_declared(&mut self, id: ValueId, output: &onnx::ValueInfo) -> ValueId {
         let declared = output.dtype.filter(|&dtype| carrier(dtype) == Some(self.graph.dtype(id)));
         let Some(dtype) = declared else { return id };
+        if let Some(given) = self.known.given(id).filter(|&given| self.graph.dtype(given) == dtype) {
+            return given;
+        }
         let origin = self.graph.nodes.iter().rev().find(|n| n.outputs.contains(&id)).and_then(|n| n.origin);
         let mut b = Builder::new(self.graph, self.evaluate);
         b.set_origin(origin, &output.name);

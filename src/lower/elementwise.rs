@@ -1,7 +1,9 @@
 //! ONNX operators that are one TFLite operator, element by element.
 
+use super::cast::cast_to;
 use super::conv::require_float32;
-use super::{Cx, Refusal, Results};
+use super::kernel_type::no_kernel;
+use super::{Cx, Refusal, Results, division};
 use crate::graph::{Binary, Compare, Unary, ValueId};
 use crate::tensor::DType;
 
@@ -56,10 +58,7 @@ pub(super) fn unary(cx: &mut Cx<'_>) -> Results {
         return Ok(vec![cx.b.unary(kind, x)?]);
     }
     let y = match (kind, dtype) {
-        (Unary::Abs, DType::I64) => {
-            let negated = cx.b.unary(Unary::Neg, x)?;
-            cx.b.binary(Binary::Maximum, x, negated)?
-        }
+        (Unary::Abs, _) => absolute(cx, x)?,
         (Unary::Relu, DType::I8 | DType::U8 | DType::I16 | DType::I32 | DType::I64) => {
             let zero = cx.b.scalar_of(dtype, 0.0)?;
             cx.b.binary(Binary::Maximum, zero, x)?
@@ -71,19 +70,35 @@ pub(super) fn unary(cx: &mut Cx<'_>) -> Results {
             let y = cx.b.binary(Binary::Minimum, high, x)?;
             cx.b.binary(Binary::Maximum, low, y)?
         }
-        (Unary::Abs, DType::I8 | DType::I16) => {
-            let wide = cx.b.cast(x, DType::I32)?;
-            let y = cx.b.unary(kind, wide)?;
-            cx.b.cast(y, dtype)?
+        (Unary::Relu, DType::U16 | DType::U32 | DType::U64) => x,
+        (Unary::Sign, DType::U16 | DType::U32 | DType::U64) => {
+            let some = cx.b.cast(x, DType::Bool)?;
+            cx.b.cast(some, dtype)?
         }
-        (Unary::Abs | Unary::Relu, DType::U8 | DType::U16 | DType::U32) => x,
+        // What is a whole number already.
+        (Unary::Ceil | Unary::Floor | Unary::Round, _) if dtype.is_int() => x,
         _ => return Err(no_kernel(dtype)),
     };
     Ok(vec![y])
 }
 
-pub(super) fn no_kernel(dtype: DType) -> Refusal {
-    Refusal::new(format!("{dtype} operands have no kernel"), "cast the operands to float32")
+/// Magnitudes of any type of number.
+pub(super) fn absolute(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
+    let dtype = cx.dtype(x);
+    match dtype {
+        DType::F32 | DType::I32 => Ok(cx.b.unary(Unary::Abs, x)?),
+        DType::I8 | DType::I16 => {
+            let wide = cx.as_i32(x)?;
+            let y = cx.b.unary(Unary::Abs, wide)?;
+            Ok(cx.b.cast(y, dtype)?)
+        }
+        DType::I64 => {
+            let negated = cx.b.unary(Unary::Neg, x)?;
+            Ok(cx.b.binary(Binary::Maximum, x, negated)?)
+        }
+        DType::U8 | DType::U16 | DType::U32 | DType::U64 => Ok(x),
+        _ => Err(no_kernel(dtype)),
+    }
 }
 
 /// ONNX operators of two operands and their TFLite counterparts.
@@ -102,7 +117,8 @@ const BINARY: &[(&str, Binary)] = &[
 fn binary_takes(kind: Binary, dtype: DType) -> bool {
     let common = matches!(dtype, DType::F32 | DType::I32);
     match kind {
-        Binary::Add | Binary::Sub | Binary::Mul => common || dtype == DType::I64,
+        Binary::Add | Binary::Sub => common || dtype == DType::I64,
+        Binary::Mul => common || matches!(dtype, DType::I64 | DType::U32),
         Binary::Maximum | Binary::Minimum => common || matches!(dtype, DType::I64 | DType::I8 | DType::U8 | DType::I16),
         _ => common,
     }
@@ -118,21 +134,42 @@ pub(super) fn arithmetic(cx: &mut Cx<'_>, kind: Binary, a: ValueId, b: ValueId) 
     if shape != other && shape.rank().max(other.rank()) > MAX_BROADCAST_RANK {
         return Err(Refusal::new(format!("{shape} and {other} are broadcast together"), "use 8 axes at most"));
     }
-    // Constants are computed at once, in whatever type they are.
-    let folds = cx.constant(a).is_some() && cx.constant(b).is_some();
-    if binary_takes(kind, dtype) || folds {
+    if binary_takes(kind, dtype) {
         return Ok(cx.b.binary(kind, a, b)?);
     }
-    if (kind, dtype) == (Binary::Div, DType::I64) && !(cx.is_narrow(a) && cx.is_narrow(b)) {
-        cx.note("int64 is divided as int32: operands past 32 bits wrap around");
+    if !dtype.is_int() {
+        return Err(no_kernel(dtype));
     }
-    // Narrow integers wrap around when they are cast back, as ONNX has them do. Of int64, what is computed from extents is narrow.
-    if matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::I64) {
-        let (a, b) = (cx.b.cast(a, DType::I32)?, cx.b.cast(b, DType::I32)?);
-        let y = cx.b.binary(kind, a, b)?;
-        return Ok(cx.b.cast(y, dtype)?);
+    let kernel = [DType::I32, DType::I64];
+    match kind {
+        // Sums and products wrap around when they are cast back, as ONNX has them do.
+        Binary::Add | Binary::Sub | Binary::Mul => {
+            let (a, b) = (cx.wrapping(a, &kernel)?, cx.wrapping(b, &kernel)?);
+            let y = cx.b.binary(kind, a, b)?;
+            Ok(cx.b.cast(y, dtype)?)
+        }
+        Binary::Maximum | Binary::Minimum => {
+            let (a, b) = (cx.ordered(a, &kernel)?, cx.ordered(b, &kernel)?);
+            let y = cx.b.binary(kind, a, b)?;
+            cx.restore_order(y, dtype)
+        }
+        Binary::Div => quotient(cx, a, b),
+        _ => Err(no_kernel(dtype)),
     }
-    Err(no_kernel(dtype))
+}
+
+fn quotient(cx: &mut Cx<'_>, a: ValueId, b: ValueId) -> Result<ValueId, Refusal> {
+    let dtype = cx.dtype(a);
+    let fits = match dtype {
+        DType::I64 => cx.is_narrow(a) && cx.is_narrow(b),
+        other => !matches!(other, DType::U32 | DType::U64),
+    };
+    if !fits {
+        return division::quotient(cx, a, b);
+    }
+    let (a, b) = (cx.b.cast(a, DType::I32)?, cx.b.cast(b, DType::I32)?);
+    let y = cx.b.div(a, b)?;
+    Ok(cx.b.cast(y, dtype)?)
 }
 
 /// Lowers ONNX `Add`, `Sub`, `Mul` and `Div` to their TFLite counterparts.
@@ -140,9 +177,10 @@ pub(super) fn arithmetic(cx: &mut Cx<'_>, kind: Binary, a: ValueId, b: ValueId) 
 /// # Accepts
 /// float32 and integers, with broadcasting; `broadcast` and `axis` of opset 6 and before.
 /// # Produces
-/// `ADD`, `SUB`, `MUL`, `DIV`; narrow integers are computed as int32, between casts, and so is `Div` of int64, with a note.
+/// `ADD`, `SUB`, `MUL`, `DIV`; narrow and unsigned integers are computed as int32 or int64, between casts. `Div` of 64 bits, or of
+/// uint32, is `FLOOR_MOD`, and `DIV` of float32 corrected until it is exact, unless the operands are extents and so fit in int32.
 /// # Refuses
-/// Types that TFLite can't compute with.
+/// Integers below 8 bits.
 pub(super) fn binary(cx: &mut Cx<'_>) -> Results {
     let kind = binary_kind(cx)?;
     cx.ignore(&["consumed_inputs"]);
@@ -240,16 +278,16 @@ pub(super) fn pow(cx: &mut Cx<'_>) -> Results {
     let whole = constant.map_or(cx.dtype(exponent).is_int(), |e| e >= 0.0 && e.fract() == 0.0);
     let through = match dtype {
         DType::F32 => DType::F32,
-        DType::I32 | DType::I64 | DType::I8 | DType::U8 | DType::I16 | DType::U16 if whole => DType::I32,
-        DType::I32 | DType::I64 | DType::I8 | DType::U8 | DType::I16 | DType::U16 => DType::F32,
-        _ => return Err(no_kernel(dtype)),
+        _ if !dtype.is_int() => return Err(no_kernel(dtype)),
+        _ if whole => DType::I32,
+        _ => DType::F32,
     };
-    if dtype == DType::I64 {
-        cx.note(format!("int64 is raised to a power as {through}: larger numbers lose digits"));
+    if matches!(dtype, DType::I64 | DType::U32 | DType::U64) {
+        cx.note(format!("{dtype} is raised to a power as {through}: larger numbers lose digits"));
     }
-    let (x, exponent) = (cx.b.cast(x, through)?, cx.b.cast(exponent, through)?);
+    let (x, exponent) = (cast_to(cx, x, through)?, cast_to(cx, exponent, through)?);
     let y = cx.b.binary(Binary::Pow, x, exponent)?;
-    Ok(vec![cx.b.cast(y, dtype)?])
+    Ok(vec![cast_to(cx, y, dtype)?])
 }
 
 /// Lowers ONNX `IsNaN` to `NOT_EQUAL` of the operand with itself.

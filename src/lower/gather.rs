@@ -82,7 +82,7 @@ impl Cx<'_> {
     /// `GATHER`, in a type that its kernel takes.
     pub fn gather_at(&mut self, x: ValueId, indices: ValueId, axis: usize) -> Result<ValueId, Refusal> {
         let dtype = self.dtype(x);
-        let carried = self.in_kernel_type(x, KERNEL)?;
+        let carried = self.in_moved_type(x, KERNEL)?;
         let gathered = self.b.gather(carried, indices, axis)?;
         Ok(self.b.cast(gathered, dtype)?)
     }
@@ -278,7 +278,7 @@ pub(super) fn gather_nd(cx: &mut Cx<'_>) -> Results {
         indices = cx.b.concat(&parts, indices_rank - 1)?;
     }
     let dtype = cx.dtype(x);
-    let x = cx.in_kernel_type(x, KERNEL)?;
+    let x = cx.in_moved_type(x, KERNEL)?;
     let gathered = cx.b.one(Op::GatherNd, &[x, indices])?;
     Ok(vec![cx.b.cast(gathered, dtype)?])
 }

@@ -1,105 +1,54 @@
-//! ONNX `Mod`, `BitShift` and the bitwise operators.
+//! ONNX `Mod` and the bitwise operators.
 
-use super::elementwise::no_kernel;
-use super::{Cx, Refusal, Results};
-use crate::graph::{Binary, Compare, Unary, ValueId};
+use super::kernel_type::no_kernel;
+use super::{Cx, Refusal, Results, division};
+use crate::graph::{Binary, Unary, ValueId};
 use crate::tensor::DType;
 
 /// Lowers ONNX `Mod` to `FLOOR_MOD`, corrected where the sign of the dividend is asked for.
 ///
 /// # Accepts
-/// Integers up to 64 bits; float32 with `fmod = 1`.
+/// Integers and float32.
 /// # Produces
-/// `FLOOR_MOD`; for `fmod = 1` with `SELECT_V2` (integers) or on magnitudes, times `SIGN` (float32).
+/// `FLOOR_MOD`; for `fmod = 1` with `SELECT_V2` (integers) or on magnitudes, times `SIGN` (float32). uint64 is divided by half, as
+/// int64.
 /// # Refuses
-/// uint64.
+/// Integers below 8 bits.
 pub(super) fn modulo(cx: &mut Cx<'_>) -> Results {
     let (a, b) = (cx.input(0)?, cx.input(1)?);
     let sign_of_dividend = cx.flag_or("fmod", false)?;
     let dtype = cx.dtype(a);
-    let wide = match dtype {
+    if dtype == DType::U64 {
+        return Ok(vec![division::unsigned_remainder(cx, a, b)?]);
+    }
+    let kernel = [DType::F32, DType::I32, DType::I64];
+    let (a, b) = (cx.in_kernel_type(a, &kernel)?, cx.in_kernel_type(b, &kernel)?);
+    let rest = match dtype {
         DType::F32 if sign_of_dividend => {
             let sign = cx.b.unary(Unary::Sign, a)?;
             let (a, b) = (cx.b.unary(Unary::Abs, a)?, cx.b.unary(Unary::Abs, b)?);
             let rest = cx.b.binary(Binary::FloorMod, a, b)?;
-            return Ok(vec![cx.b.mul(sign, rest)?]);
+            cx.b.mul(sign, rest)?
         }
-        DType::I32 | DType::I64 => dtype,
-        DType::I8 | DType::U8 | DType::I16 | DType::U16 => DType::I32,
-        DType::U32 => DType::I64,
-        _ => return Err(no_kernel(dtype)),
+        DType::F32 => cx.b.binary(Binary::FloorMod, a, b)?,
+        _ => division::remainder(cx, a, b, sign_of_dividend)?,
     };
-    let (a, b) = (cx.b.cast(a, wide)?, cx.b.cast(b, wide)?);
-    let mut rest = cx.b.binary(Binary::FloorMod, a, b)?;
-    if sign_of_dividend {
-        // What is left has the divisor's sign: where that is not the dividend's, it is one divisor too far.
-        let zero = cx.b.scalar_of(wide, 0.0)?;
-        let some = cx.b.compare(Compare::NotEqual, rest, zero)?;
-        let signs = (cx.b.compare(Compare::Less, a, zero)?, cx.b.compare(Compare::Less, rest, zero)?);
-        let differ = cx.b.compare(Compare::NotEqual, signs.0, signs.1)?;
-        let wrong = cx.b.binary(Binary::LogicalAnd, some, differ)?;
-        let corrected = cx.b.sub(rest, b)?;
-        rest = cx.b.select(wrong, corrected, rest)?;
-    }
     Ok(vec![cx.b.cast(rest, dtype)?])
-}
-
-/// Lowers ONNX `BitShift` to `RIGHT_SHIFT`, or `MUL` with a power of two.
-///
-/// # Accepts
-/// uint8, uint16, uint32.
-/// # Produces
-/// `RIGHT_SHIFT`, or `POW → MUL` as int32; with `LESS → SELECT_V2` where all bits may be shifted out.
-/// # Refuses
-/// uint64.
-pub(super) fn bit_shift(cx: &mut Cx<'_>) -> Results {
-    let (x, by) = (cx.input(0)?, cx.input(1)?);
-    let dtype = cx.dtype(x);
-    let width = match dtype {
-        DType::U8 => 8,
-        DType::U16 => 16,
-        DType::U32 => 32,
-        _ => return Err(no_kernel(dtype)),
-    };
-    let narrow = cx.b.graph.const_ints(by).is_some_and(|by| by.iter().all(|&by| by < width));
-    let count = cx.as_i32(by)?;
-    let y = match cx.string_or("direction", "")? {
-        "RIGHT" => cx.b.binary(Binary::RightShift, x, by)?,
-        "LEFT" => {
-            // int32 wraps around, and so does the cast back.
-            let (two, top) = (cx.b.scalar(2i32), cx.b.scalar(31i32));
-            let count = cx.b.binary(Binary::Minimum, top, count)?;
-            let factor = cx.b.binary(Binary::Pow, two, count)?;
-            let wide = cx.as_i32(x)?;
-            let y = cx.b.mul(wide, factor)?;
-            cx.b.cast(y, dtype)?
-        }
-        other => return Err(Refusal::new(format!("is {other:?}"), "").about("attribute direction")),
-    };
-    if narrow {
-        return Ok(vec![y]);
-    }
-    // The kernel shifts by at most one less than the width, where ONNX has no bit left.
-    let (width, zero) = (cx.b.scalar(width as i32), cx.b.scalar_of(dtype, 0.0)?);
-    let some_left = cx.b.compare(Compare::Less, count, width)?;
-    Ok(vec![cx.b.select(some_left, y, zero)?])
 }
 
 /// Lowers ONNX `BitwiseAnd`, `BitwiseOr`, `BitwiseXor` to `BITWISE_XOR` and arithmetic.
 ///
 /// # Accepts
-/// Integers up to 32 bits.
+/// Integers, with broadcasting.
 /// # Produces
-/// `BITWISE_XOR`; `a & b` from the sum without carries, `(a + b - (a ^ b)) / 2`, and `a | b = (a & b) + (a ^ b)`, as int32.
+/// `BITWISE_XOR`; `a & b` from the sum without carries, `(a + b - (a ^ b)) / 2`, and `a | b = (a & b) + (a ^ b)`, as int32. 64 bits are
+/// two halves, between `BITCAST`s.
 /// # Refuses
-/// 64-bit integers.
+/// Integers below 8 bits.
 pub(super) fn bitwise(cx: &mut Cx<'_>) -> Results {
     let (a, b) = (cx.input(0)?, cx.input(1)?);
     let dtype = cx.dtype(a);
-    if !matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::I32 | DType::U32) {
-        return Err(no_kernel(dtype));
-    }
-    let (a, b) = (cx.as_i32(a)?, cx.as_i32(b)?);
+    let (a, b) = (as_words(cx, a)?, as_words(cx, b)?);
     let y = match cx.op() {
         "BitwiseAnd" => and(cx, a, b)?,
         "BitwiseOr" => {
@@ -108,7 +57,16 @@ pub(super) fn bitwise(cx: &mut Cx<'_>) -> Results {
         }
         _ => cx.b.binary(Binary::BitwiseXor, a, b)?,
     };
-    Ok(vec![cx.b.cast(y, dtype)?])
+    Ok(vec![if dtype.bits() == 64 { cx.join_halves(y, dtype)? } else { cx.b.cast(y, dtype)? }])
+}
+
+/// Integers as `INT32` with the same bits, two for each of 64.
+fn as_words(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
+    match cx.dtype(x).bits() {
+        64 => cx.halves(x),
+        8..=32 => cx.as_i32(x),
+        _ => Err(no_kernel(cx.dtype(x))),
+    }
 }
 
 /// `a & b` of int32: the upper 31 bits from half the operands, whose sum can't overflow, and the lowest as a product.
@@ -128,20 +86,19 @@ fn and(cx: &mut Cx<'_>, a: ValueId, b: ValueId) -> Result<ValueId, Refusal> {
 /// Lowers ONNX `BitwiseNot` to `SUB` from minus one.
 ///
 /// # Accepts
-/// Integers up to 64 bits.
+/// Integers.
 /// # Produces
-/// `SUB`, as int32 between casts for narrow types.
+/// `SUB`, as int32 or int64 between casts where the type has no kernel.
 /// # Refuses
-/// uint64.
+/// Integers below 8 bits.
 pub(super) fn bitwise_not(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     let dtype = cx.dtype(x);
-    let wide = match dtype {
-        DType::I64 => DType::I64,
-        DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::I32 | DType::U32 => DType::I32,
-        _ => return Err(no_kernel(dtype)),
-    };
-    let (minus_one, x) = (cx.b.scalar_of(wide, -1.0)?, cx.b.cast(x, wide)?);
+    if !dtype.is_int() || dtype.bits() < 8 {
+        return Err(no_kernel(dtype));
+    }
+    let x = cx.wrapping(x, &[DType::I32, DType::I64])?;
+    let minus_one = cx.b.scalar_of(cx.dtype(x), -1.0)?;
     let y = cx.b.sub(minus_one, x)?;
     Ok(vec![cx.b.cast(y, dtype)?])
 }

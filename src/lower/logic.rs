@@ -11,7 +11,7 @@ const COMPARED_OR_BOOL: &[DType] = &[DType::F32, DType::I32, DType::I64, DType::
 fn compare(cx: &mut Cx<'_>, kind: Compare) -> Results {
     let kernel = if matches!(kind, Compare::Equal | Compare::NotEqual) { COMPARED_OR_BOOL } else { COMPARED };
     let (a, b) = (cx.input(0)?, cx.input(1)?);
-    let (a, b) = (cx.in_kernel_type(a, kernel)?, cx.in_kernel_type(b, kernel)?);
+    let (a, b) = (cx.ordered(a, kernel)?, cx.ordered(b, kernel)?);
     Ok(vec![cx.b.compare(kind, a, b)?])
 }
 
@@ -20,10 +20,10 @@ fn compare(cx: &mut Cx<'_>, kind: Compare) -> Results {
 /// # Accepts
 /// Numbers and booleans, with broadcasting.
 /// # Produces
-/// `EQUAL`; `CAST`s before it for types other than float32, int32, int64 and bool. With a constant infinity: `GREATER_EQUAL` or
-/// `LESS_EQUAL` with the largest number, which arithmetic kernels make of infinities.
+/// `EQUAL`; `CAST`s before it for types other than float32, int32, int64 and bool, and `ADD` of the sign bit for uint64. With a constant
+/// infinity: `GREATER_EQUAL` or `LESS_EQUAL` with the largest number, which arithmetic kernels make of infinities.
 /// # Refuses
-/// float64 and uint64.
+/// Integers below 8 bits.
 pub(super) fn equal(cx: &mut Cx<'_>) -> Results {
     let (a, b) = (cx.input(0)?, cx.input(1)?);
     for (x, bound) in [(a, b), (b, a)] {
@@ -45,9 +45,9 @@ pub(super) fn equal(cx: &mut Cx<'_>) -> Results {
 /// # Accepts
 /// Numbers, with broadcasting.
 /// # Produces
-/// `LESS`; `CAST`s before it for types other than float32, int32 and int64.
+/// `LESS`; `CAST`s before it for types other than float32, int32 and int64, and `ADD` of the sign bit for uint64.
 /// # Refuses
-/// float64 and uint64.
+/// Integers below 8 bits.
 pub(super) fn less(cx: &mut Cx<'_>) -> Results {
     compare(cx, Compare::Less)
 }
@@ -57,9 +57,9 @@ pub(super) fn less(cx: &mut Cx<'_>) -> Results {
 /// # Accepts
 /// Numbers, with broadcasting.
 /// # Produces
-/// `LESS_EQUAL`; `CAST`s before it for types other than float32, int32 and int64.
+/// `LESS_EQUAL`; `CAST`s before it for types other than float32, int32 and int64, and `ADD` of the sign bit for uint64.
 /// # Refuses
-/// float64 and uint64.
+/// Integers below 8 bits.
 pub(super) fn less_or_equal(cx: &mut Cx<'_>) -> Results {
     compare(cx, Compare::LessEqual)
 }
@@ -69,9 +69,9 @@ pub(super) fn less_or_equal(cx: &mut Cx<'_>) -> Results {
 /// # Accepts
 /// Numbers, with broadcasting.
 /// # Produces
-/// `GREATER`; `CAST`s before it for types other than float32, int32 and int64.
+/// `GREATER`; `CAST`s before it for types other than float32, int32 and int64, and `ADD` of the sign bit for uint64.
 /// # Refuses
-/// float64 and uint64.
+/// Integers below 8 bits.
 pub(super) fn greater(cx: &mut Cx<'_>) -> Results {
     compare(cx, Compare::Greater)
 }
@@ -81,9 +81,9 @@ pub(super) fn greater(cx: &mut Cx<'_>) -> Results {
 /// # Accepts
 /// Numbers, with broadcasting.
 /// # Produces
-/// `GREATER_EQUAL`; `CAST`s before it for types other than float32, int32 and int64.
+/// `GREATER_EQUAL`; `CAST`s before it for types other than float32, int32 and int64, and `ADD` of the sign bit for uint64.
 /// # Refuses
-/// float64 and uint64.
+/// Integers below 8 bits.
 pub(super) fn greater_or_equal(cx: &mut Cx<'_>) -> Results {
     compare(cx, Compare::GreaterEqual)
 }

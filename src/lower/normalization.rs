@@ -6,14 +6,19 @@ use super::{Cx, Refusal, Results};
 use crate::graph::{Binary, Op, Precision, Reduce, Unary, ValueId};
 
 /// What normalizing makes beside the result.
-struct Normalized {
-    y: ValueId,
-    mean: ValueId,
-    inverse_deviation: ValueId,
+pub(super) struct Normalized {
+    pub y: ValueId,
+    pub mean: ValueId,
+    pub inverse_deviation: ValueId,
 }
 
 /// `x / sqrt(mean(x²) + epsilon)` over `axes`, and the divisor's inverse. Its steps stay float: 8 bits hold no mean of squares.
-fn divide_by_rms(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Result<(ValueId, ValueId), Refusal> {
+pub(super) fn divide_by_rms(
+    cx: &mut Cx<'_>,
+    x: ValueId,
+    axes: &[usize],
+    epsilon: f32,
+) -> Result<(ValueId, ValueId), Refusal> {
     cx.b.set_precision(Precision::Float);
     let epsilon = cx.b.scalar(epsilon);
     let squared = cx.b.unary(Unary::Square, x)?;
@@ -24,7 +29,7 @@ fn divide_by_rms(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> R
 }
 
 /// `(x - mean) / sqrt(variance + epsilon)` over `axes`, in two passes.
-fn normalize(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Result<Normalized, Refusal> {
+pub(super) fn normalize(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Result<Normalized, Refusal> {
     cx.b.set_precision(Precision::Float);
     let mean = cx.b.reduce(Reduce::Mean, x, axes, true)?;
     let centred = cx.b.sub(x, mean)?;
@@ -32,7 +37,12 @@ fn normalize(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Resul
     Ok(Normalized { y, mean, inverse_deviation })
 }
 
-fn scale_and_shift(cx: &mut Cx<'_>, y: ValueId, scale: ValueId, bias: Option<ValueId>) -> Result<ValueId, Refusal> {
+pub(super) fn scale_and_shift(
+    cx: &mut Cx<'_>,
+    y: ValueId,
+    scale: ValueId,
+    bias: Option<ValueId>,
+) -> Result<ValueId, Refusal> {
     let y = cx.b.mul(y, scale)?;
     match bias {
         Some(bias) => Ok(cx.b.add(y, bias)?),
@@ -60,7 +70,7 @@ pub(super) fn layer_normalization(cx: &mut Cx<'_>) -> Results {
 }
 
 /// A parameter for each channel, `[C]`, as `[C, 1, ..]` for an operand of `rank`.
-fn per_channel(cx: &mut Cx<'_>, parameter: ValueId, rank: usize) -> Result<ValueId, Refusal> {
+pub(super) fn per_channel(cx: &mut Cx<'_>, parameter: ValueId, rank: usize) -> Result<ValueId, Refusal> {
     let mut dims = vec![-1i64];
     dims.extend(std::iter::repeat_n(1, rank.saturating_sub(2)));
     Ok(cx.b.reshape(parameter, &dims)?)

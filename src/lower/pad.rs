@@ -130,8 +130,8 @@ fn pad_constant(cx: &mut Cx<'_>, x: ValueId, added: &[Added], value: Option<Valu
         return Ok(vec![x]);
     }
     let dtype = cx.dtype(x);
-    let mut padded = cx.in_kernel_type(x, KERNEL)?;
-    let value = value.map(|v| cx.in_kernel_type(v, KERNEL)).transpose()?;
+    let mut padded = cx.in_moved_type(x, KERNEL)?;
+    let value = value.map(|v| cx.in_moved_type(v, KERNEL)).transpose()?;
     let at_once = if merged(cx.rank(x), added).len() <= MAX_RANK { added.len() } else { 2 };
     for some in added.chunks(at_once) {
         padded = pad_merged(cx, padded, some, value)?;

@@ -1,9 +1,10 @@
-//! ONNX `MaxPool` and `AveragePool`.
+//! ONNX `MaxPool`, `AveragePool` and `LpPool`.
 
 use super::conv::require_float32;
+use super::reduce::{p_power, p_root};
 use super::window::{Window, add_height, channels_last_pads, drop_axis};
 use super::{Cx, Refusal, Results, countable};
-use crate::graph::{Activation, Binary, Dim, Op, Padding, Pool, SliceMasks, ValueId};
+use crate::graph::{Activation, Binary, Dim, Op, Padding, Pool, Precision, SliceMasks, ValueId};
 use crate::tensor::{DType, Tensor};
 
 /// Lowers ONNX `MaxPool` to `MAX_POOL_2D`.
@@ -17,7 +18,8 @@ use crate::tensor::{DType, Tensor};
 /// The result `Indices`; unknown spatial extents where they matter.
 pub(super) fn max_pool(cx: &mut Cx<'_>) -> Results {
     cx.ignore(&["storage_order"]);
-    pool(cx, Kind::Max)
+    let x = cx.input(0)?;
+    Ok(vec![pool(cx, x, Kind::Max)?])
 }
 
 /// Lowers ONNX `AveragePool` to `AVERAGE_POOL_2D`.
@@ -26,22 +28,42 @@ pub(super) fn max_pool(cx: &mut Cx<'_>) -> Results {
 /// One to three spatial axes; float32; any pads, strides, dilations, `ceil_mode`, `count_include_pad`.
 /// # Produces
 /// `PAD? → AVERAGE_POOL_2D → MUL?`, channels last; `MUL` by a constant map only where the divisor is not the same everywhere and is
-/// not that of `SAME`. Three axes or dilation: the sum of strided slices.
+/// not that of `SAME`; `DIV` by the pooled ones of run-time extents. Three axes or dilation: the sum of strided slices.
 /// # Refuses
 /// Unknown spatial extents where they matter.
 pub(super) fn average_pool(cx: &mut Cx<'_>) -> Results {
     let include_pad = cx.flag_or("count_include_pad", false)?;
-    pool(cx, Kind::Average { include_pad })
+    let x = cx.input(0)?;
+    Ok(vec![pool(cx, x, Kind::Average { include_pad })?])
+}
+
+/// Lowers ONNX `LpPool` to a power, the sum of windows, and the root.
+///
+/// # Accepts
+/// One to three spatial axes; float32; any positive `p`, pads, strides, dilations, `ceil_mode`.
+/// # Produces
+/// `SQUARE`, or `ABS`, or `ABS → POW`; `PAD? → AVERAGE_POOL_2D → MUL` by the size of the kernel; `SQRT` or `POW`. Three axes or dilation:
+/// the sum of strided slices.
+/// # Refuses
+/// Unknown spatial extents where they matter.
+pub(super) fn lp_pool(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    require_float32(cx, x)?;
+    let p = cx.int_or("p", 2)?;
+    cx.b.set_precision(Precision::Float);
+    let powers = p_power(cx, x, p)?;
+    let sum = pool(cx, powers, Kind::Sum)?;
+    Ok(vec![p_root(cx, sum, p)?])
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Max,
     Average { include_pad: bool },
+    Sum,
 }
 
-fn pool(cx: &mut Cx<'_>, kind: Kind) -> Results {
-    let x = cx.input(0)?;
+fn pool(cx: &mut Cx<'_>, x: ValueId, kind: Kind) -> Result<ValueId, Refusal> {
     let compares = matches!(cx.dtype(x), DType::I8 | DType::U8);
     if kind != Kind::Max || !compares {
         require_float32(cx, x)?;
@@ -56,9 +78,9 @@ fn pool(cx: &mut Cx<'_>, kind: Kind) -> Results {
         window.add_height();
         let x = add_height(cx, x)?;
         let y = channels_first(cx, x, &window, ceil, kind)?;
-        return Ok(vec![drop_axis(cx, y, 2)?]);
+        return drop_axis(cx, y, 2);
     }
-    Ok(vec![channels_first(cx, x, &window, ceil, kind)?])
+    channels_first(cx, x, &window, ceil, kind)
 }
 
 fn channels_first(cx: &mut Cx<'_>, x: ValueId, window: &Window, ceil: bool, kind: Kind) -> Result<ValueId, Refusal> {
@@ -79,7 +101,7 @@ fn channels_last(
     let builtin = extents.len() == 2 && window.dilations.iter().all(|&d| d == 1);
     let (padding, _) = window.split(extents)?;
     // SAME leaves the padding out of the divisor, and makes every window that begins inside: nothing is left to round up.
-    let same_counts = kind != Kind::Average { include_pad: true };
+    let same_counts = matches!(kind, Kind::Max | Kind::Average { include_pad: false });
     if builtin && padding == Padding::Same && same_counts {
         return pool_2d(cx, x, window, Padding::Same, kind);
     }
@@ -99,13 +121,20 @@ fn channels_last(
             };
             cx.b.pad_with(x, &channels_last_pads(&all), lowest)?
         }
-        Kind::Average { .. } => cx.b.pad(x, &channels_last_pads(&all))?,
+        Kind::Average { .. } | Kind::Sum => cx.b.pad(x, &channels_last_pads(&all))?,
     };
     let y =
         if builtin { pool_2d(cx, padded, window, Padding::Valid, kind)? } else { by_slices(cx, padded, window, kind)? };
     match kind {
+        Kind::Average { include_pad: false } if builtin && !ceil && extents.contains(&None) => {
+            divide_by_share(cx, x, y, window, &pads)
+        }
         Kind::Average { include_pad } => correct_divisor(cx, y, window, extents, &pads, &end, include_pad),
-        Kind::Max => Ok(y),
+        Kind::Sum if builtin => {
+            let size = cx.b.scalar(window.kernel.iter().product::<usize>() as f32);
+            Ok(cx.b.mul(y, size)?)
+        }
+        Kind::Max | Kind::Sum => Ok(y),
     }
 }
 
@@ -163,6 +192,7 @@ fn by_slices(cx: &mut Cx<'_>, x: ValueId, window: &Window, kind: Kind) -> Result
         .collect::<Result<_, Refusal>>()?;
     let (join, scale) = match kind {
         Kind::Max => (Binary::Maximum, None),
+        Kind::Sum => (Binary::Add, None),
         Kind::Average { .. } => (Binary::Add, Some(1.0 / window.kernel.iter().product::<usize>() as f32)),
     };
     let mut joined: Option<ValueId> = None;
@@ -200,6 +230,32 @@ fn by_slices(cx: &mut Cx<'_>, x: ValueId, window: &Window, kind: Kind) -> Result
         }
         None => Ok(joined),
     }
+}
+
+/// [`correct_divisor`] for extents that are only known at run time: the share of each window that counts is the average of ones
+/// that are padded like `x`.
+fn divide_by_share(
+    cx: &mut Cx<'_>,
+    x: ValueId,
+    y: ValueId,
+    window: &Window,
+    pads: &[(usize, usize)],
+) -> Result<ValueId, Refusal> {
+    if pads.iter().all(|&p| p == (0, 0)) {
+        return Ok(y);
+    }
+    let dims: Vec<Option<i64>> = cx.shape(x).dims().iter().map(|d| d.map(|d| d as i64)).collect();
+    let shape = cx.b.one(Op::Shape { to: DType::I32 }, &[x])?;
+    let numbers = [Some(1), dims[1], dims[2], Some(1)];
+    let shape = cx.vector_of(&numbers, |cx, axis| Ok(cx.b.slice(shape, &[axis as i64], &[1])?))?;
+    let one = cx.b.scalar(1f32);
+    let ones = cx.b.one(Op::Fill, &[shape, one])?;
+    let ones = cx.b.pad(ones, &channels_last_pads(pads))?;
+    let precision = cx.b.set_precision(Precision::Float);
+    let share = pool_2d(cx, ones, window, Padding::Valid, Kind::Average { include_pad: false })?;
+    let y = cx.b.div(y, share)?;
+    cx.b.set_precision(precision);
+    Ok(y)
 }
 
 /// The kernel divided by its size everywhere; ONNX divides by how many elements of the window count.

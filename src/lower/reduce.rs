@@ -1,16 +1,17 @@
 //! ONNX `Reduce*`, `CumSum`, `ArgMax`, `ArgMin` and global pools.
 
 use super::by_axis::ByAxis;
-use super::elementwise::no_kernel;
+use super::elementwise::{self, arithmetic};
+use super::kernel_type::no_kernel;
 use super::{Cx, Refusal, Results};
-use crate::graph::{Binary, Op, Precision, Reduce, Unary, ValueId};
+use crate::graph::{Binary, Compare, Op, Precision, Reduce, Unary, ValueId};
 use crate::tensor::DType;
 
 /// Lowers the ONNX reductions `ReduceSum`, `ReduceMean`, `ReduceMax`, `ReduceMin`, `ReduceProd`, `ReduceL1`, `ReduceL2`,
 /// `ReduceSumSquare`, `ReduceLogSum`, `ReduceLogSumExp`.
 ///
 /// # Accepts
-/// float32, and integers where the kernel has them; axes as attribute or operand, constant or not; `noop_with_empty_axes`.
+/// float32 and integers; axes as attribute or operand, constant or not; `noop_with_empty_axes`.
 /// # Produces
 /// `SUM`, `MEAN`, `REDUCE_MAX`, `REDUCE_MIN` or `REDUCE_PROD`, with `ABS`, `SQUARE`, `SQRT`, `EXP`, `LOG` around it as the operator asks;
 /// `ReduceLogSumExp` takes the maximum out first.
@@ -29,16 +30,11 @@ pub(super) fn reduce(cx: &mut Cx<'_>) -> Results {
         ("ReduceMax", _) => emit(cx, Reduce::Max, x, axes, keep_dims)?,
         ("ReduceMin", _) => emit(cx, Reduce::Min, x, axes, keep_dims)?,
         ("ReduceProd", _) => emit(cx, Reduce::Prod, x, axes, keep_dims)?,
-        ("ReduceL1", DType::F32 | DType::I32) => {
-            let x = cx.b.unary(Unary::Abs, x)?;
+        ("ReduceL1", _) => {
+            let x = elementwise::absolute(cx, x)?;
             emit(cx, Reduce::Sum, x, axes, keep_dims)?
         }
-        ("ReduceL1", DType::I64) => {
-            let negated = cx.b.unary(Unary::Neg, x)?;
-            let x = cx.b.binary(Binary::Maximum, x, negated)?;
-            emit(cx, Reduce::Sum, x, axes, keep_dims)?
-        }
-        ("ReduceSumSquare", DType::F32 | DType::I32 | DType::I64) => {
+        ("ReduceSumSquare", _) => {
             let x = square(cx, x)?;
             emit(cx, Reduce::Sum, x, axes, keep_dims)?
         }
@@ -113,22 +109,20 @@ fn listed_or_all(cx: &mut Cx<'_>, operand: ValueId, rank: usize) -> Result<Value
 fn emit(cx: &mut Cx<'_>, kind: Reduce, x: ValueId, axes: Axes, keep_dims: bool) -> Result<ValueId, Refusal> {
     let Axes::These(axes) = axes else { return Ok(x) };
     let dtype = cx.dtype(x);
-    let takes = match kind {
-        Reduce::Any | Reduce::All => dtype == DType::Bool,
-        _ => matches!(dtype, DType::F32 | DType::I32 | DType::I64),
+    let is_empty = cx.shape(x).dims().contains(&Some(0));
+    let numbers = [DType::F32, DType::I32, DType::I64];
+    let x = match kind {
+        Reduce::Any | Reduce::All => cx.in_kernel_type(x, &[DType::Bool])?,
+        Reduce::Sum | Reduce::Prod => cx.wrapping(x, &numbers)?,
+        Reduce::Mean => cx.in_kernel_type(x, &numbers)?,
+        Reduce::Max | Reduce::Min => cx.ordered(x, &numbers)?,
     };
-    let op = Op::Reduce { kind, keep_dims };
-    if takes {
-        let y = cx.b.one(op, &[x, axes])?;
-        let is_empty = cx.shape(x).dims().contains(&Some(0));
-        return if is_empty { of_nothing(cx, kind, y) } else { Ok(y) };
+    let y = cx.b.one(Op::Reduce { kind, keep_dims }, &[x, axes])?;
+    let y = if is_empty { of_nothing(cx, kind, y)? } else { y };
+    match kind {
+        Reduce::Max | Reduce::Min => cx.restore_order(y, dtype),
+        _ => Ok(cx.b.cast(y, dtype)?),
     }
-    if !matches!(dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16) {
-        return Err(no_kernel(dtype));
-    }
-    let wide = cx.b.cast(x, DType::I32)?;
-    let y = cx.b.one(op, &[wide, axes])?;
-    Ok(cx.b.cast(y, dtype)?)
 }
 
 /// The greatest or least of no floats at all, which `y` came to, is infinite: kernels give the largest finite number.
@@ -143,7 +137,7 @@ fn of_nothing(cx: &mut Cx<'_>, kind: Reduce, y: ValueId) -> Result<ValueId, Refu
 }
 
 fn square(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
-    Ok(if cx.dtype(x) == DType::F32 { cx.b.unary(Unary::Square, x)? } else { cx.b.mul(x, x)? })
+    if cx.dtype(x) == DType::F32 { Ok(cx.b.unary(Unary::Square, x)?) } else { arithmetic(cx, Binary::Mul, x, x) }
 }
 
 /// `log(sum(exp(x - m))) + m` with `m` the maximum, so that nothing overflows.
@@ -190,38 +184,42 @@ pub(super) fn global_pool(cx: &mut Cx<'_>) -> Results {
 
 /// `(Σ |x|^p)^(1/p)` over `axes`, which are kept; stays float.
 pub(super) fn p_norm(cx: &mut Cx<'_>, x: ValueId, axes: &[usize], p: i64) -> Result<ValueId, Refusal> {
-    if p < 1 {
-        return Err(Refusal::new(format!("is {p}"), "use a positive p").about("attribute p"));
-    }
     let before = cx.b.set_precision(Precision::Float);
-    let y = match p {
-        1 => {
-            let magnitude = cx.b.unary(Unary::Abs, x)?;
-            cx.b.reduce(Reduce::Sum, magnitude, axes, true)?
-        }
-        2 => {
-            let square = cx.b.unary(Unary::Square, x)?;
-            let sum = cx.b.reduce(Reduce::Sum, square, axes, true)?;
-            cx.b.unary(Unary::Sqrt, sum)?
-        }
-        _ => {
-            let (power, root) = (cx.b.scalar(p as f32), cx.b.scalar(1.0 / p as f32));
-            let magnitude = cx.b.unary(Unary::Abs, x)?;
-            let powers = cx.b.binary(Binary::Pow, magnitude, power)?;
-            let sum = cx.b.reduce(Reduce::Sum, powers, axes, true)?;
-            cx.b.binary(Binary::Pow, sum, root)?
-        }
-    };
+    let powers = p_power(cx, x, p)?;
+    let sum = cx.b.reduce(Reduce::Sum, powers, axes, true)?;
+    let y = p_root(cx, sum, p)?;
     cx.b.set_precision(before);
     Ok(y)
+}
+
+/// `|x|^p`.
+pub(super) fn p_power(cx: &mut Cx<'_>, x: ValueId, p: i64) -> Result<ValueId, Refusal> {
+    match p {
+        ..1 => Err(Refusal::new(format!("is {p}"), "use a positive p").about("attribute p")),
+        1 => Ok(cx.b.unary(Unary::Abs, x)?),
+        2 => Ok(cx.b.unary(Unary::Square, x)?),
+        _ => {
+            let magnitude = cx.b.unary(Unary::Abs, x)?;
+            cx.with_number(Binary::Pow, magnitude, p as f64)
+        }
+    }
+}
+
+/// `x^(1/p)`.
+pub(super) fn p_root(cx: &mut Cx<'_>, x: ValueId, p: i64) -> Result<ValueId, Refusal> {
+    match p {
+        1 => Ok(x),
+        2 => Ok(cx.b.unary(Unary::Sqrt, x)?),
+        _ => cx.with_number(Binary::Pow, x, 1.0 / p as f64),
+    }
 }
 
 /// Lowers ONNX `CumSum` to `CUMSUM`.
 ///
 /// # Accepts
-/// float32 and integers up to 64 bits; `exclusive`, `reverse`; an axis that is constant or not.
+/// float32 and integers; `exclusive`, `reverse`; an axis that is constant or not.
 /// # Produces
-/// `CUMSUM`; narrow integers are summed as int32, between casts.
+/// `CUMSUM`; integers without a kernel are summed as int32 or int64, between casts.
 /// # Refuses
 /// Scalars.
 pub(super) fn cum_sum(cx: &mut Cx<'_>) -> Results {
@@ -231,12 +229,6 @@ pub(super) fn cum_sum(cx: &mut Cx<'_>) -> Results {
         return Err(Refusal::new("a scalar has no axis", "check the model with onnx.checker"));
     }
     let dtype = cx.dtype(x);
-    let wide = match dtype {
-        DType::F32 | DType::I32 | DType::I64 => dtype,
-        DType::I8 | DType::U8 | DType::I16 | DType::U16 => DType::I32,
-        DType::U32 => DType::I64,
-        _ => return Err(no_kernel(dtype)),
-    };
     let axis = match cx.const_ints(1, "axis") {
         Ok(Some(axis)) => {
             let axis = axis.first().copied().unwrap_or_default();
@@ -248,7 +240,7 @@ pub(super) fn cum_sum(cx: &mut Cx<'_>) -> Results {
             cx.b.reshape(axis, &[])?
         }
     };
-    let x = cx.b.cast(x, wide)?;
+    let x = cx.wrapping(x, &[DType::F32, DType::I32, DType::I64])?;
     let y = cx.b.one(op, &[x, axis])?;
     Ok(vec![cx.b.cast(y, dtype)?])
 }
@@ -258,30 +250,31 @@ pub(super) fn cum_sum(cx: &mut Cx<'_>) -> Results {
 /// # Accepts
 /// Numbers; `keepdims`, `select_last_index`.
 /// # Produces
-/// `ARG_MAX` or `ARG_MIN` with int64 results, on the reversed operand where the last of equals is asked for; int64 operands are compared
-/// as int32, with a note.
+/// `ARG_MAX` or `ARG_MIN` with int64 results, on the reversed operand where the last of equals is asked for. 64-bit operands, and uint32,
+/// are `REDUCE_MAX` or `REDUCE_MIN` first: `ARG_MAX` then finds what is equal to that.
 /// # Refuses
-/// float64 and unsigned 32- and 64-bit operands, which no kernel compares.
+/// Integers below 8 bits.
 pub(super) fn arg_extremum(cx: &mut Cx<'_>) -> Results {
     let mut x = cx.input(0)?;
     let axis = cx.axis(cx.int_or("axis", 0)?, x)?;
     let keep_dims = cx.flag_or("keepdims", true)?;
     let last = cx.flag_or("select_last_index", false)?;
+    let mut marks = false;
     x = match cx.dtype(x) {
-        DType::F32 | DType::I8 | DType::U8 | DType::I32 => x,
-        DType::I16 | DType::U16 => cx.b.cast(x, DType::I32)?,
-        DType::I64 => {
-            cx.note("int64 is compared as int32: larger numbers wrap around");
-            cx.as_i32(x)?
+        DType::I64 if cx.is_narrow(x) => cx.as_i32(x)?,
+        DType::I64 | DType::U32 | DType::U64 => {
+            marks = true;
+            marked(cx, x, axis)?
         }
-        other => return Err(no_kernel(other)),
+        _ => cx.in_kernel_type(x, &[DType::F32, DType::I8, DType::U8, DType::I32])?,
     };
     if last {
         let axes = cx.b.ints(&[axis])?;
         x = cx.b.one(Op::Reverse, &[x, axes])?;
     }
     let operand = cx.b.scalar(axis as i32);
-    let op = if cx.op() == "ArgMax" { Op::ArgMax { to: DType::I64 } } else { Op::ArgMin { to: DType::I64 } };
+    let is_max = cx.op() == "ArgMax" || marks;
+    let op = if is_max { Op::ArgMax { to: DType::I64 } } else { Op::ArgMin { to: DType::I64 } };
     let mut y = cx.b.one(op, &[x, operand])?;
     if last {
         let extent = cx
@@ -294,4 +287,13 @@ pub(super) fn arg_extremum(cx: &mut Cx<'_>) -> Results {
         y = super::window::insert_axis(cx, y, axis)?;
     }
     Ok(vec![y])
+}
+
+/// 1 where the extreme elements along an axis stand, and 0 elsewhere.
+fn marked(cx: &mut Cx<'_>, x: ValueId, axis: usize) -> Result<ValueId, Refusal> {
+    let kind = if cx.op() == "ArgMax" { Reduce::Max } else { Reduce::Min };
+    let x = cx.ordered(x, &[DType::I64])?;
+    let extreme = cx.b.reduce(kind, x, &[axis], true)?;
+    let equal = cx.b.compare(Compare::Equal, x, extreme)?;
+    cx.as_i32(equal)
 }

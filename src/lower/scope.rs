@@ -3,12 +3,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 
 use super::{Note, Options, Problem};
 use crate::graph::ValueId;
 use crate::onnx;
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 
 /// What a value is that is no tensor. It has an id like any other, but no node makes it and none takes it: such values are gone
 /// when the graph is complete.
@@ -22,6 +22,8 @@ pub(super) enum List {
 /// One ONNX graph whose nodes are being lowered.
 pub(super) struct Frame {
     pub graph: Arc<onnx::Graph>,
+    /// Those that were taken out of `graph`, so that their data go when nothing has a use for them.
+    pub initializers: IndexMap<String, Tensor>,
     /// What each ONNX value became; `None` where its node was refused.
     pub values: HashMap<String, Option<ValueId>>,
     /// Goes before the names of values, where nodes are lowered more than once.
@@ -34,7 +36,8 @@ impl Frame {
     pub fn new(graph: &Arc<onnx::Graph>, prefix: &str) -> Frame {
         let casts = graph.nodes.iter().filter(|n| n.op == "Cast" || n.op == "CastLike");
         let converted = casts.filter_map(|n| n.inputs.first()).cloned().collect();
-        Frame { graph: graph.clone(), values: HashMap::new(), prefix: prefix.to_string(), converted }
+        let initializers = IndexMap::new();
+        Frame { graph: graph.clone(), initializers, values: HashMap::new(), prefix: prefix.to_string(), converted }
     }
 }
 
@@ -58,6 +61,28 @@ pub(super) struct Scope {
     pub frames: Vec<Frame>,
     pub lists: HashMap<ValueId, List>,
     pub log: Log,
+}
+
+impl Scope {
+    /// What `name` became, where that is known.
+    pub fn found(&self, name: &str) -> Option<ValueId> {
+        self.frames.iter().rev().find_map(|frame| frame.values.get(name).copied().flatten())
+    }
+
+    /// The tensors that lists hold.
+    pub fn elements(&self) -> impl Iterator<Item = ValueId> {
+        let elements = self.lists.values().map(|list| match list {
+            List::Sequence(elements) => elements.as_slice(),
+            List::Absent => &[],
+        });
+        elements.flatten().copied()
+    }
+
+    /// The data of an initializer that has not been used yet.
+    pub fn initializer(&mut self, depth: usize, name: &str) -> Option<Tensor> {
+        let frame = self.frames.get_mut(depth)?;
+        frame.initializers.swap_remove(name).or_else(|| frame.graph.initializers.get(name).cloned())
+    }
 }
 
 /// Names that `graph` and the graphs inside it use, but that stand for values outside of it; in the order of use.

@@ -75,11 +75,27 @@ fn over_axis(cx: &mut Cx<'_>, emit: fn(&mut Cx<'_>, ValueId) -> Result<ValueId, 
         return Ok(vec![cx.b.reshape(y, &dims)?]);
     }
     let axis = cx.axis(axis, x)?;
+    Ok(vec![along_axis(cx, x, axis, emit)?])
+}
+
+/// Calls `emit`, which works on the last axis, on another one.
+fn along_axis(
+    cx: &mut Cx<'_>,
+    x: ValueId,
+    axis: usize,
+    emit: fn(&mut Cx<'_>, ValueId) -> Result<ValueId, Refusal>,
+) -> Result<ValueId, Refusal> {
+    let rank = cx.rank(x);
     let mut axes: Vec<usize> = (0..rank).collect();
     axes.swap(axis, rank - 1);
     let perm = Perm::new(axes).unwrap_or_else(|| Perm::identity(rank));
     let last = cx.b.transpose(x, &perm)?;
     let y = emit(cx, last)?;
     // A swap is its own inverse.
-    Ok(vec![cx.b.transpose(y, &perm)?])
+    Ok(cx.b.transpose(y, &perm)?)
+}
+
+/// `LOG_SOFTMAX` over one axis.
+pub(super) fn log_softmax_over(cx: &mut Cx<'_>, x: ValueId, axis: usize) -> Result<ValueId, Refusal> {
+    along_axis(cx, x, axis, |cx, x| Ok(cx.b.one(Op::LogSoftmax, &[x])?))
 }

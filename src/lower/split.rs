@@ -87,7 +87,7 @@ fn even_sizes_at_run_time(cx: &mut Cx<'_>, x: ValueId, axis: usize, parts: usize
 
 fn at_run_time(cx: &mut Cx<'_>, x: ValueId, sizes: ValueId, numbers: &[Number], axis: usize, parts: usize) -> Results {
     let dtype = cx.dtype(x);
-    let x = cx.in_kernel_type(x, KERNEL)?;
+    let x = cx.in_moved_type(x, KERNEL)?;
     let axis_operand = cx.b.scalar(axis as i32);
     let pieces = cx.b.emit(Op::SplitV { parts }, &[Some(x), Some(sizes), Some(axis_operand)])?;
     let rank = cx.rank(x);

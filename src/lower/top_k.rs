@@ -11,26 +11,25 @@ const KERNEL: &[DType] = &[DType::F32, DType::I8, DType::U8, DType::I16, DType::
 /// Lowers ONNX `TopK` to `TOPK_V2`.
 ///
 /// # Accepts
-/// Floats up to 32 bits, integers up to 64 bits; any axis; `k` as attribute, constant or fed at run time; `largest`. What is not asked to be sorted is
+/// Floats and integers; any axis; `k` as attribute, constant or fed at run time; `largest`. What is not asked to be sorted is
 /// sorted all the same.
 /// # Produces
 /// `TOPK_V2`, its places cast to int64; between transposes for other axes than the last, on `NEG` (or, of integers, -1 less the operand) where the
-/// smallest are wanted.
+/// smallest are wanted. uint32 and uint64 are ordered as int64.
 /// # Refuses
-/// float64 and uint64.
+/// Integers below 8 bits.
 pub(super) fn top_k(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     let axis = cx.axis(cx.int_or("axis", -1)?, x)?;
     let largest = cx.flag_or("largest", true)?;
     cx.ignore(&["sorted"]);
     let k = count(cx)?;
-    let dtype = cx.dtype(x);
     let last = swap_with_last(cx, x, axis)?;
     let rows = cx.b.transpose(x, &last)?;
     let (values, places) = extremes(cx, rows, k, largest)?;
     let values = cx.b.transpose(values, &last)?;
     let places = cx.b.transpose(places, &last)?;
-    Ok(vec![cx.b.cast(values, dtype)?, cx.b.cast(places, DType::I64)?])
+    Ok(vec![values, cx.b.cast(places, DType::I64)?])
 }
 
 fn count(cx: &mut Cx<'_>) -> Result<ValueId, Refusal> {
@@ -54,10 +53,11 @@ fn swap_with_last(cx: &Cx<'_>, x: ValueId, axis: usize) -> Result<Perm, Refusal>
     Perm::new(axes).ok_or_else(|| Refusal::new("the axis does not fit the operand", ""))
 }
 
-/// The `k` largest or smallest elements of each row in a type of the kernel, in order, and their places; the first of equals comes
+/// The `k` largest or smallest elements of each row, in order, and their places; the first of equals comes
 /// first.
 pub(super) fn extremes(cx: &mut Cx<'_>, x: ValueId, k: ValueId, largest: bool) -> Result<(ValueId, ValueId), Refusal> {
-    let mut x = cx.in_kernel_type(x, KERNEL)?;
+    let dtype = cx.dtype(x);
+    let mut x = cx.ordered(x, KERNEL)?;
     if !largest && matches!(cx.dtype(x), DType::I8 | DType::U8 | DType::I16) {
         x = cx.as_i32(x)?;
     }
@@ -65,7 +65,8 @@ pub(super) fn extremes(cx: &mut Cx<'_>, x: ValueId, k: ValueId, largest: bool) -
     let &[values, places] = cx.b.emit(Op::TopK, &[Some(rows), Some(k)])?.as_slice() else {
         return Err(no_kernel(cx.dtype(x)));
     };
-    Ok((if largest { values } else { mirrored(cx, values)? }, places))
+    let values = if largest { values } else { mirrored(cx, values)? };
+    Ok((cx.restore_order(values, dtype)?, places))
 }
 
 /// Numbers in the opposite order, without overflow; its own inverse.

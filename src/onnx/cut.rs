@@ -142,7 +142,7 @@ impl Graph {
             };
             if !std::mem::replace(&mut needed.nodes[index], true) {
                 let node = &self.nodes[index];
-                open.extend(mentioned(node).into_iter().map(|name| (name, Some(node))));
+                open.extend(node.mentioned().into_iter().map(|name| (name, Some(node))));
             }
         }
         needed
@@ -183,19 +183,21 @@ impl Graph {
     }
 }
 
-/// Names that a node mentions, in nested graphs too: some of those are values of the graph around.
-fn mentioned(node: &Node) -> Vec<&str> {
-    let mut names: Vec<&str> = node.inputs.iter().map(String::as_str).collect();
-    for attribute in node.attributes.values() {
-        let graphs: &[Graph] = match attribute {
-            Attribute::Graph(graph) => std::slice::from_ref(graph),
-            Attribute::Graphs(graphs) => graphs,
-            _ => &[],
-        };
-        for graph in graphs {
-            names.extend(graph.nodes.iter().flat_map(mentioned));
-            names.extend(graph.outputs.iter().map(|o| o.name.as_str()));
+impl Node {
+    /// Names of values that the node mentions, in nested graphs too: some of those are of the graph around.
+    pub fn mentioned(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.inputs.iter().map(String::as_str).collect();
+        for attribute in self.attributes.values() {
+            let graphs: &[Graph] = match attribute {
+                Attribute::Graph(graph) => std::slice::from_ref(graph),
+                Attribute::Graphs(graphs) => graphs,
+                _ => &[],
+            };
+            for graph in graphs {
+                names.extend(graph.nodes.iter().flat_map(Node::mentioned));
+                names.extend(graph.outputs.iter().map(|o| o.name.as_str()));
+            }
         }
+        names
     }
-    names
 }

@@ -9,7 +9,8 @@ use indexmap::IndexMap;
 use prost::Message;
 use tract_onnx::pb;
 
-use super::external::{ExternalData, map_file};
+use super::external::ExternalData;
+use super::outline::outline;
 use super::{Attribute, Dim, Graph, Model, Node, ValueInfo, extra, functions, names, tensor};
 
 /// Imported version of each operator set.
@@ -43,12 +44,12 @@ fn reason(error: &prost::DecodeError) -> String {
 /// # Errors
 /// Where the file can't be read or is not a sound ONNX model.
 pub fn read_file(path: &Path) -> Result<Model, ReadError> {
-    let bytes = map_file(path).map_err(|source| ReadError::Io { path: path.to_path_buf(), source })?;
+    let (external, bytes) =
+        ExternalData::beside(path).map_err(|source| ReadError::Io { path: path.to_path_buf(), source })?;
     if bytes.is_empty() {
         return Err(ReadError::Invalid("the file is empty".into()));
     }
-    let folder = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
-    model(bytes, ExternalData::new(folder.map(Path::to_path_buf)))
+    model(bytes, external)
 }
 
 /// Reads a model from memory; it can have no external data.
@@ -56,10 +57,12 @@ pub fn read_file(path: &Path) -> Result<Model, ReadError> {
 /// # Errors
 /// Where the bytes are not a sound ONNX model.
 pub fn read_bytes(bytes: &[u8]) -> Result<Model, ReadError> {
-    model(Bytes::copy_from_slice(bytes), ExternalData::new(None))
+    let bytes = Bytes::copy_from_slice(bytes);
+    model(bytes.clone(), ExternalData::of_bytes(bytes))
 }
 
 fn model(bytes: Bytes, mut external: ExternalData) -> Result<Model, ReadError> {
+    let bytes = outline(bytes);
     let mut functions = extra::functions(bytes.clone()).map_err(ReadError::Decode)?;
     let mut proto = pb::ModelProto::decode(bytes.clone()).map_err(ReadError::Decode)?;
     extra::name_overloads(&mut proto, bytes, &mut functions).map_err(ReadError::Decode)?;

@@ -12,8 +12,10 @@ mod extra;
 mod functions;
 mod names;
 mod near;
+mod outline;
 mod pin;
 mod tensor;
+mod unused;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -8,11 +8,19 @@ use half::{bf16, f16};
 use super::{DType, Perm};
 
 /// Constant data in row-major order, little endian, with shared bytes: a clone copies nothing.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Tensor {
     dtype: DType,
     shape: Vec<usize>,
     data: Bytes,
+}
+
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Tensor) -> bool {
+        // Shared bytes need not be looked at.
+        let shared = self.data.as_ptr() == other.data.as_ptr() && self.data.len() == other.data.len();
+        self.dtype == other.dtype && self.shape == other.shape && (shared || self.data == other.data)
+    }
 }
 
 /// Why bytes are no tensor, or why a tensor can't be seen as asked.
@@ -128,6 +136,23 @@ impl Tensor {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The number that every element is, bit by bit; `None` where they differ, or there are none, or they are no real numbers.
+    pub fn splat(&self) -> Option<f64> {
+        let width = self.dtype.bits() / 8;
+        if width == 0 {
+            let values = self.to_f64s().ok()?;
+            let (first, rest) = values.split_first()?;
+            return rest.iter().all(|x| x.to_bits() == first.to_bits()).then_some(*first);
+        }
+        // A large tensor is seldom a splat: this looks at its first two elements.
+        let first = self.data.get(..width)?;
+        if !self.data.chunks_exact(width).all(|element| element == first) {
+            return None;
+        }
+        let one = Tensor { dtype: self.dtype, shape: vec![1], data: self.data.slice(..width) };
+        one.to_f64s().ok()?.first().copied()
     }
 
     /// The bytes, row-major and little endian; sub-byte elements packed, low bits first.

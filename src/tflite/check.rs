@@ -1,15 +1,21 @@
 //! A written file against the model it was made of.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+
 use bytes::Bytes;
 
 use super::{ReadError, WriteError, normalized, read};
 use crate::graph::{Graph, Model, Violation, verify};
+use crate::tensor::Tensor;
 
 /// What is wrong with a written file. All of it is a fault of this program, or of what lies between it and the file.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CheckError {
     #[error("what was written can't be read again: {0}")]
     Read(#[from] ReadError),
+    #[error("what was written can't be read again: {0}")]
+    Unreadable(String),
     #[error(transparent)]
     Model(#[from] WriteError),
     #[error("what was written reads as another model: {0}")]
@@ -23,7 +29,61 @@ pub enum CheckError {
 /// # Errors
 /// The first difference, or everything that verification finds.
 pub fn check(model: &Model, file: &Bytes) -> Result<(), CheckError> {
-    let (written, model) = (read(file.clone())?, normalized(model)?);
+    compare(normalized(model)?, read(file.clone())?)
+}
+
+/// [`check`] of a file on disk. Large constants are read piece by piece: a file that is mapped counts as memory where it was looked at.
+///
+/// # Errors
+/// As [`check`], and where the file can't be read.
+pub(super) fn check_on_disk(model: &Model, file: &File) -> Result<(), CheckError> {
+    // SAFETY: the file is new and has no name that others know.
+    #[allow(unsafe_code)]
+    let map = unsafe { memmap2::Mmap::map(file) }.map_err(failed)?;
+    let bytes = Bytes::from_owner(map);
+    let model = normalized(model)?;
+    let mut written = read(bytes.clone())?;
+    for (written, model) in written.graphs.iter_mut().zip(&model.graphs) {
+        for (written, model) in written.values.iter_mut().zip(&model.values) {
+            let (Some(found), Some(data)) = (&mut written.data, &model.data) else { continue };
+            let offset = (found.bytes().as_ptr() as usize).checked_sub(bytes.as_ptr() as usize);
+            let in_file = offset.filter(|offset| offset + found.bytes().len() <= bytes.len());
+            let Some(offset) = in_file.filter(|_| data.bytes().len() >= PIECE && same_type(found, data)) else {
+                continue;
+            };
+            if holds(file, offset as u64, data.bytes()).map_err(failed)? {
+                *found = data.clone();
+            }
+        }
+    }
+    compare(model, written)
+}
+
+const PIECE: usize = 1 << 20;
+
+fn failed(error: io::Error) -> CheckError {
+    CheckError::Unreadable(error.to_string())
+}
+
+fn same_type(a: &Tensor, b: &Tensor) -> bool {
+    a.dtype() == b.dtype() && a.shape() == b.shape()
+}
+
+/// True where `data` lie in the file at `offset`.
+fn holds(mut file: &File, offset: u64, data: &[u8]) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(offset))?;
+    let mut piece = vec![0; PIECE];
+    for data in data.chunks(PIECE) {
+        let piece = &mut piece[..data.len()];
+        file.read_exact(piece)?;
+        if piece != data {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn compare(model: Model, written: Model) -> Result<(), CheckError> {
     if written != model {
         return Err(CheckError::Differs(difference(&written, &model)));
     }
@@ -64,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_file_is_of_the_model_it_was_written_of() {
-        let file = write(&model(Unary::Abs), &WriteOptions::default()).unwrap().into_bytes();
+        let file = write(&model(Unary::Abs), &WriteOptions::default()).unwrap().to_bytes();
         assert_eq!(check(&model(Unary::Abs), &file), Ok(()));
         let mut other = model(Unary::Abs);
         other.graphs[0].nodes[0].op = crate::graph::Op::Unary(Unary::Neg);

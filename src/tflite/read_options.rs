@@ -193,9 +193,7 @@ fn movement(call: &Call<'_>) -> Option<Op> {
         }
         B::BITCAST => {
             let schema::BitcastOptions {} = fields!(call, BitcastOptions);
-            // The kernel also splits and joins elements; that is carried as it is.
-            let to = call.result()?;
-            return (call.dtype(0).map(DType::bits) == Some(to.bits())).then_some(Op::Bitcast { to });
+            Op::Bitcast { to: call.result()? }
         }
         B::QUANTIZE => {
             let schema::QuantizeOptions {} = fields!(call, QuantizeOptions);

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Written;
+use super::check::check_on_disk;
+use crate::graph::Model;
 
 /// Why a file could not be written. What was at the path is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -26,12 +28,15 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
 }
 
 impl Written {
-    /// [`save`] without the file in one piece, for models whose constants are large.
+    /// [`save`] without the file in one piece, which is compared with the model that it was written of before it takes its place.
     ///
     /// # Errors
-    /// As [`save`].
-    pub fn save(&self, path: &Path) -> Result<(), SaveError> {
-        save_with(path, |file| self.write_to(file))
+    /// As [`save`], and where the file is not what it should be.
+    pub fn save(&self, model: &Model, path: &Path) -> Result<(), SaveError> {
+        save_with(path, |file| {
+            self.write_to(file)?;
+            if file.metadata()?.is_file() { check_on_disk(model, file).map_err(io::Error::other) } else { Ok(()) }
+        })
     }
 }
 

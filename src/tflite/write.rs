@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flatbuffers::FlatBufferBuilder;
 use indexmap::IndexSet;
 
-use super::buffers::{Buffers, padded_end};
+use super::buffers::{Buffers, LENGTH, Place, fill, padded_end};
 use super::metadata::{self, Runtime};
 use super::regions::{self, Listed};
 use super::{attachment, codes, normalized, versions, write_options};
@@ -28,6 +28,9 @@ impl Default for WriteOptions {
         WriteOptions { inline_limit: LARGEST_INLINE }
     }
 }
+
+/// Metadata and custom options, which stay among the tables.
+const LARGEST_FRAME: u64 = 100 << 20;
 
 /// Why a model can't be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,14 +78,22 @@ impl Written {
         pad(out, self.len - position)
     }
 
-    /// The file in one piece; copies only where something follows the flatbuffer.
-    pub fn into_bytes(self) -> Bytes {
-        if self.rest.is_empty() {
-            return self.flatbuffer;
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(self.len).unwrap_or(0));
-        self.write_to(&mut bytes).expect("memory takes every write");
-        bytes.into()
+    /// The file in one piece, a copy, aligned as it is in memory that was mapped.
+    pub fn to_bytes(&self) -> Bytes {
+        let len = usize::try_from(self.len).unwrap_or(0);
+        let mut blocks = vec![0u128; len.div_ceil(size_of::<u128>())];
+        let mut out: &mut [u8] = bytemuck::cast_slice_mut(&mut blocks);
+        self.write_to(&mut out).expect("there is room for the whole file");
+        Bytes::from_owner(Blocks(blocks)).slice(..len)
+    }
+}
+
+/// Lets `Bytes` own memory that is aligned.
+struct Blocks(Vec<u128>);
+
+impl AsRef<[u8]> for Blocks {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
     }
 }
 
@@ -93,7 +104,7 @@ fn pad(out: &mut impl io::Write, count: u64) -> io::Result<()> {
 
 /// Writes `model`: the same model gives the same bytes.
 ///
-/// Needs memory for the file beside the model's own; weights are copied once.
+/// Takes no memory for constants: they are the model's own until they are written.
 ///
 /// # Errors
 /// As [`normalized`], and where numbers don't fit the format. Whether operators fit their operands is not looked at: that is
@@ -301,46 +312,43 @@ fn signatures(signatures: &[Signature]) -> Option<Vec<schema::SignatureDef>> {
     (!signatures.is_empty()).then(|| signatures.iter().map(signature).collect())
 }
 
-/// The flatbuffer, and what goes behind it.
+/// The flatbuffer, and what goes behind it: all constants, which a flatbuffer may lead to as its own or by `Buffer.offset`.
 fn assemble(
     mut file: schema::Model,
     buffers: &Buffers,
     outside: bool,
 ) -> Result<(Bytes, Vec<(u64, Bytes)>), WriteError> {
-    // The places of constants don't change how many bytes they take (0 alone would, which is not written), so a first pass tells
-    // where the flatbuffer ends.
-    let (layout, mut behind) = if outside { buffers.outside(1) } else { (buffers.inside(), Vec::new()) };
+    let layout = buffers.hollow();
     let custom = file.subgraphs.iter().flatten().flat_map(|graph| graph.operators.iter().flatten());
     let custom = custom.filter_map(|operator| operator.custom_options.as_ref());
     let data = layout.iter().filter_map(|buffer| buffer.data.as_ref()).chain(custom);
-    let bytes = data.map(|data| data.len() as u64).sum();
-    if bytes > LARGEST_INLINE + (100 << 20) {
+    let bytes: u64 = data.map(|data| data.len() as u64).sum();
+    if bytes > LARGEST_FRAME {
         return Err(WriteError::TooLarge { bytes });
     }
-    file.buffers = Some(layout);
     if outside {
-        let end = pack(&mut file).len() as u64;
-        let (layout, placed) = buffers.outside(end);
-        (file.buffers, behind) = (Some(layout), placed);
+        // The places of constants don't change how many bytes they take (0 alone would, which is not written), so a first pass
+        // tells where the flatbuffer ends.
+        file.buffers = Some(buffers.outside(&buffers.places(1, 0)));
+        let places = buffers.places(pack(&file).len() as u64, 0);
+        file.buffers = Some(buffers.outside(&places));
+        return Ok((pack(&file).into(), places.into_iter().map(|place| (place.offset, place.data)).collect()));
     }
-    Ok((pack(&mut file), behind))
+    file.buffers = Some(layout);
+    let mut flatbuffer = pack(&file);
+    let places = buffers.places(flatbuffer.len() as u64, LENGTH);
+    fill(&mut flatbuffer, &places).ok_or(WriteError::TooLarge { bytes: buffers.constant_bytes() })?;
+    let with_length = |place: Place| {
+        // Past 32 bits no place is filled in.
+        let length = Bytes::copy_from_slice(&(place.data.len() as u32).to_le_bytes());
+        [(place.offset - LENGTH, length), (place.offset, place.data)]
+    };
+    Ok((flatbuffer.into(), places.into_iter().flat_map(with_length).collect()))
 }
 
-/// Packs in one allocation: a builder that grows moves all data and doubles the memory.
-fn pack(file: &mut schema::Model) -> Bytes {
-    let buffers = file.buffers.take();
-    let frame = pack_with_capacity(file, 64 << 10).len();
-    // A buffer takes its data, padding, their length, a table and an offset to it.
-    let data: usize = buffers.iter().flatten().map(|b| b.data.as_ref().map_or(0, Bytes::len) + 80).sum();
-    file.buffers = buffers;
-    // A multiple of the alignment, so that data aligned in the file are aligned in memory too.
-    pack_with_capacity(file, (frame + data).next_multiple_of(64))
-}
-
-fn pack_with_capacity(file: &schema::Model, capacity: usize) -> Bytes {
-    let mut b = FlatBufferBuilder::with_capacity(capacity);
+fn pack(file: &schema::Model) -> Vec<u8> {
+    let mut b = FlatBufferBuilder::with_capacity(64 << 10);
     let root = file.pack(&mut b);
     schema::finish_model(&mut b, root);
-    let (bytes, start) = b.collapse();
-    Bytes::from(bytes).slice(start..)
+    b.finished_data().to_vec()
 }

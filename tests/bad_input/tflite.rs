@@ -11,7 +11,7 @@ fn inspected(bytes: &[u8], what: &str) -> bool {
 fn that_are_none() {
     let desk = Desk::new(digits());
     let folder = desk.folder.path().display().to_string();
-    let whole = converted(&digits(), "digits").unwrap().bytes;
+    let whole = converted(&digits(), "digits").unwrap().bytes().unwrap();
     desk.write("cut.tflite", &whole[..whole.len() / 2]);
     for name in ["model.onnx", "model.tflite", "cut.tflite", "none.tflite", ""] {
         let ran = litesmith(["inspect", &format!("{folder}/{name}")]);
@@ -22,7 +22,7 @@ fn that_are_none() {
 
 #[test]
 fn damaged() {
-    let whole = converted(&digits(), "digits").unwrap().bytes;
+    let whole = converted(&digits(), "digits").unwrap().bytes().unwrap();
     assert!(inspected(&whole, "the whole"));
     for len in (0..whole.len()).step_by(whole.len() / 50) {
         assert!(!inspected(&whole[..len], &format!("the first {len} bytes")));

@@ -70,7 +70,7 @@ pub fn check_conversion(
     let plain = Options { passes: false, layout: false, ..Options::default() };
     for (what, options) in [("rewrites on", all), ("rewrites off", plain)] {
         let converted = convert(Converter::with_options(options)).map_err(|e| Wrong::Refused(Box::new(e)))?;
-        run(&converted.bytes, data, tolerance).map_err(|e| Wrong::Result(format!("{what}, {e}")))?;
+        run(&converted.bytes().unwrap(), data, tolerance).map_err(|e| Wrong::Result(format!("{what}, {e}")))?;
     }
     Ok(())
 }

@@ -106,13 +106,17 @@ pub fn run_litert(
 pub struct Tolerance {
     pub relative: f64,
     pub absolute: f64,
+    /// By how much integers may differ.
+    pub whole: f64,
 }
 
 impl Tolerance {
     /// float32 computed in another order.
-    pub const FLOAT: Tolerance = Tolerance { relative: 1e-4, absolute: 1e-5 };
+    pub const FLOAT: Tolerance = Tolerance { relative: 1e-4, absolute: 1e-5, whole: 0.0 };
     /// float16 somewhere on the way: half of the last of its 11 bits, with room for a few steps.
-    pub const HALF: Tolerance = Tolerance { relative: 2e-3, absolute: 2e-3 };
+    pub const HALF: Tolerance = Tolerance { relative: 2e-3, absolute: 2e-3, whole: 0.0 };
+    /// Results in steps of 1/16, which kernels on integers may round to the next.
+    pub const STEP: Tolerance = Tolerance { relative: 0.0, absolute: 1.01 / 16.0, whole: 1.0 };
 }
 
 /// What differs between what should be and what is, if anything does.
@@ -128,7 +132,8 @@ pub fn difference(expected: &Tensor, found: &Tensor, tolerance: Tolerance) -> Op
         if e.is_nan() || f.is_nan() {
             return e.is_nan() && f.is_nan();
         }
-        e == f || (!exact && (e - f).abs() <= tolerance.absolute + tolerance.relative * e.abs())
+        let allowed = if exact { tolerance.whole } else { tolerance.absolute + tolerance.relative * e.abs() };
+        e == f || (e - f).abs() <= allowed
     };
     let wrong = e.iter().zip(&f).filter(|(e, f)| !equal(**e, **f)).count();
     let first = e.iter().zip(&f).position(|(e, f)| !equal(*e, *f))?;

@@ -18,7 +18,7 @@ use litesmith::{Converter, onnx};
 use rayon::prelude::*;
 
 /// What ONNX's own runner of these tests grants float results, with a floor for those near zero.
-const TOLERANCE: Tolerance = Tolerance { relative: 1e-3, absolute: 1e-5 };
+const TOLERANCE: Tolerance = Tolerance { relative: 1e-3, absolute: 1e-5, whole: 0.0 };
 
 #[test]
 fn operators_are_right_or_refused() {

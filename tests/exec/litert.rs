@@ -22,8 +22,8 @@ pub fn check(graph: &Graph, given: &[Tensor], results: &[Tensor], tolerance: f64
     };
     let name = |id| graph.value(id).name.clone();
     let inputs: IndexMap<String, Tensor> = graph.inputs.iter().map(|&id| name(id)).zip(given.iter().cloned()).collect();
-    let file = tflite::write(&Model::single(graph.clone()), &tflite::WriteOptions::default()).unwrap().into_bytes();
-    let tolerance = Tolerance { relative: tolerance, absolute: tolerance };
+    let file = tflite::write(&Model::single(graph.clone()), &tflite::WriteOptions::default()).unwrap().to_bytes();
+    let tolerance = Tolerance { relative: tolerance, absolute: tolerance, whole: 0.0 };
     for kernels in [Kernels::Builtin, Kernels::Xnnpack] {
         let found = run_litert(library, &file, kernels, &inputs);
         let found = found.unwrap_or_else(|e| panic!("{kernels:?} refuses: {e}\n{graph}"));

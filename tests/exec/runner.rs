@@ -188,7 +188,7 @@ fn a_net_gives_what_litert_gives() {
     let input = graph.inputs[0];
     graph.value_mut(input).ty.shape = Shape::fixed(x.shape());
     let y = Runner::new(&graph).unwrap().run(std::slice::from_ref(&x)).unwrap();
-    let file = tflite::write(&Model::single(graph), &tflite::WriteOptions::default()).unwrap().into_bytes();
+    let file = tflite::write(&Model::single(graph), &tflite::WriteOptions::default()).unwrap().to_bytes();
     for kernels in [Kernels::Builtin, Kernels::Xnnpack] {
         let found = run_litert(library, &file, kernels, &IndexMap::from([("x".to_string(), x.clone())])).unwrap();
         assert!(closest(&found["y"], &y[0]) < 1e-6, "{:?} against {y:?}", found["y"]);
@@ -278,7 +278,7 @@ fn integer_kernels_are_simulated_to_a_step() {
     let values = y[0].to_i64s().unwrap();
     assert!(values.iter().any(|&v| v > -100 && v < 120), "{values:?}");
     let Some(library) = litert() else { return };
-    let file = tflite::write(&Model::single(graph), &tflite::WriteOptions::default()).unwrap().into_bytes();
+    let file = tflite::write(&Model::single(graph), &tflite::WriteOptions::default()).unwrap().to_bytes();
     for kernels in [Kernels::Builtin, Kernels::Xnnpack] {
         let found = run_litert(library, &file, kernels, &IndexMap::from([("x".to_string(), x.clone())])).unwrap();
         assert!(closest(&found["y"], &y[0]) <= 1.0, "{kernels:?}: {:?} against {y:?}", found["y"]);

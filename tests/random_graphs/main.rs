@@ -62,7 +62,7 @@ impl Recipe {
 /// way. The magnitudes of values are about 1 throughout, so that this much is granted to numbers near zero, too.
 fn tolerance(depth: usize) -> Tolerance {
     let granted = 5e-6 * (depth as f64 + 2.0);
-    Tolerance { relative: 2.0 * granted, absolute: granted }
+    Tolerance { relative: 2.0 * granted, absolute: granted, whole: 0.0 }
 }
 
 enum Verdict {

@@ -24,7 +24,7 @@ fn handle(bytes: Vec<u8>) -> bool {
     let Ok(model) = read(bytes.into()) else { return false };
     verify(&model);
     if let Ok(written) = write(&model, &WriteOptions::default()) {
-        let again = written.into_bytes();
+        let again = written.to_bytes();
         read(again.clone()).expect("what was written can be read");
     }
     true
@@ -47,7 +47,7 @@ fn cases() -> Vec<Model> {
 #[test]
 fn wrong_bits_never_panic() {
     let files: Vec<Bytes> =
-        cases().iter().map(|model| write(model, &WriteOptions::default()).unwrap().into_bytes()).collect();
+        cases().iter().map(|model| write(model, &WriteOptions::default()).unwrap().to_bytes()).collect();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut survived = 0;
     for round in 0..6000 {
@@ -76,7 +76,7 @@ fn wrong_bits_never_panic() {
 #[test]
 fn files_cut_short_never_panic() {
     for case in ops::all().iter().step_by(7) {
-        let bytes = write(&case.model, &WriteOptions::default()).unwrap().into_bytes();
+        let bytes = write(&case.model, &WriteOptions::default()).unwrap().to_bytes();
         for len in (0..bytes.len()).step_by(5) {
             handle(bytes[..len].to_vec());
         }

@@ -43,10 +43,10 @@ fn files_of_other_tools_are_written_as_they_were_read() {
         let opaque: Vec<_> = nodes.clone().filter(|n| matches!(n.op, Op::Opaque(_))).map(|n| n.op.name()).collect();
         let written = write(&model, &WriteOptions::default()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let (runtime, size) = (written.min_runtime, written.file_len());
-        let again = written.into_bytes();
+        let again = written.to_bytes();
         let back = read(again.clone()).unwrap();
         assert_eq!(back, normalized(&model).unwrap(), "{}", path.display());
-        assert_eq!(write(&back, &WriteOptions::default()).unwrap().into_bytes(), again, "{}", path.display());
+        assert_eq!(write(&back, &WriteOptions::default()).unwrap().to_bytes(), again, "{}", path.display());
         println!(
             "{name}: {} -> {size} bytes, {} nodes, {} carried {opaque:?}, runtime {runtime:?}",
             bytes.len(),

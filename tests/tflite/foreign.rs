@@ -62,7 +62,7 @@ impl Foreign {
     /// The operator that is read, after it has been written and read again without a change.
     fn op(&self) -> Op {
         let model = self.read().unwrap();
-        let again = write(&model, &WriteOptions::default()).unwrap().into_bytes();
+        let again = write(&model, &WriteOptions::default()).unwrap().to_bytes();
         assert_eq!(read(again).unwrap(), normalized(&model).unwrap());
         model.graphs[0].nodes[0].op.clone()
     }
@@ -298,6 +298,6 @@ fn metadata_are_kept_and_ours_are_computed_anew() {
     assert_eq!(model.description, "made elsewhere");
     let written = write(&model, &WriteOptions::default()).unwrap();
     assert_eq!(written.min_runtime.unwrap().to_string(), "1.5.0");
-    assert_eq!(read(written.into_bytes()).unwrap(), model);
+    assert_eq!(read(written.to_bytes()).unwrap(), model);
     assert_eq!(model.graphs[0].values[0].ty.dtype, DType::F32);
 }

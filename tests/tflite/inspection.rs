@@ -7,7 +7,7 @@ use super::ops;
 #[test]
 fn every_operator_is_described_in_100_columns() {
     for case in ops::all() {
-        let file = write(&case.model, &WriteOptions::default()).unwrap().into_bytes();
+        let file = write(&case.model, &WriteOptions::default()).unwrap().to_bytes();
         let inspection = inspect(file.clone()).unwrap();
         let graph = &inspection.graphs[0];
         let op = &case.model.graphs[0].nodes[0].op;
@@ -27,7 +27,7 @@ fn every_operator_is_described_in_100_columns() {
 #[test]
 fn a_convolution_as_text() {
     let case = ops::all().into_iter().find(|case| case.name == "Conv2d_q_int8_int8_int32").unwrap();
-    let file = write(&case.model, &WriteOptions::default()).unwrap().into_bytes();
+    let file = write(&case.model, &WriteOptions::default()).unwrap().to_bytes();
     let inspection = inspect(file).unwrap();
     let text = inspection.to_string();
     let (first, rest) = text.split_once('\n').unwrap();

@@ -9,7 +9,7 @@ use litesmith::tflite::{WriteError, WriteOptions, read, write};
 use super::ops;
 
 fn file(model: &Model) -> Bytes {
-    write(model, &WriteOptions::default()).unwrap().into_bytes()
+    write(model, &WriteOptions::default()).unwrap().to_bytes()
 }
 
 fn parsed(model: &Model) -> schema::Model {
@@ -31,7 +31,7 @@ fn input(b: &mut Builder<'_>, name: &str, dims: &[Option<usize>]) -> ValueId {
 fn data_lie_at_multiples_of_16_inside_the_flatbuffer_and_behind_it() {
     for case in ops::all() {
         for inline_limit in [u64::MAX, 0] {
-            let file = write(&case.model, &WriteOptions { inline_limit }).unwrap().into_bytes();
+            let file = write(&case.model, &WriteOptions { inline_limit }).unwrap().to_bytes();
             assert_eq!(file.as_ptr() as usize % 16, 0, "so that what is aligned in the file is aligned in memory");
             let parsed = schema::root_as_model(&file).unwrap();
             for buffer in parsed.buffers().unwrap() {
@@ -50,7 +50,7 @@ fn constants_behind_the_flatbuffer_are_read_from_there() {
     for case in ops::all() {
         let inside = file(&case.model);
         let written = write(&case.model, &WriteOptions { inline_limit: 0 }).unwrap();
-        let (len, outside) = (written.file_len(), written.into_bytes());
+        let (len, outside) = (written.file_len(), written.to_bytes());
         assert_eq!(len, outside.len() as u64);
         assert_eq!(read(outside).unwrap(), read(inside).unwrap(), "{}", case.name);
     }

@@ -39,7 +39,7 @@ fn sample(case: &str, value: &Value, seed: usize) -> Tensor {
 /// How far results may be apart. Hybrid kernels round their float operand to 8 bits before they multiply.
 fn tolerance(case: &str) -> Tolerance {
     let absolute = if case.contains("_hybrid") { 0.2 } else { 1e-4 };
-    Tolerance { relative: 1e-4, absolute }
+    Tolerance { relative: 1e-4, absolute, whole: 0.0 }
 }
 
 /// What differs, where integers that stand for reals may be a step apart: kernels multiply in fixed point.
@@ -81,7 +81,7 @@ fn litert_computes_what_the_graph_means() {
         }
         let graph = &model.graphs[0];
         let inputs = inputs(&name, graph);
-        let file = write(&model, &WriteOptions::default()).unwrap().into_bytes();
+        let file = write(&model, &WriteOptions::default()).unwrap().to_bytes();
         let run = |kernels| run_litert(library, &file, kernels, &inputs).unwrap_or_else(|e| panic!("{name}: {e}"));
         let (plain, delegated) = (run(Kernels::Builtin), run(Kernels::Xnnpack));
         let expected: Vec<Tensor> = if NOT_EXECUTED.contains(&name.as_str()) {
@@ -104,8 +104,8 @@ fn litert_finds_constants_behind_the_flatbuffer() {
         let written = write(&model, &WriteOptions { inline_limit: 0 }).unwrap();
         assert!(written.has_data_outside);
         let inputs = inputs(&name, &model.graphs[0]);
-        let inside = write(&model, &WriteOptions::default()).unwrap().into_bytes();
-        let outside = written.into_bytes();
+        let inside = write(&model, &WriteOptions::default()).unwrap().to_bytes();
+        let outside = written.to_bytes();
         for kernels in [Kernels::Builtin, Kernels::Xnnpack] {
             let run = |file| run_litert(library, file, kernels, &inputs).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert_eq!(run(&inside), run(&outside), "{name}");

@@ -103,19 +103,19 @@ fn what_is_nested_is_nested_again_when_read() {
     for (graph, ..) in samples() {
         let model = Model::single(graph);
         assert_eq!(verify(&model), []);
-        let bytes = write(&model, &WriteOptions::default()).unwrap().into_bytes();
+        let bytes = write(&model, &WriteOptions::default()).unwrap().to_bytes();
         let back = read(bytes.clone()).unwrap();
         assert_eq!(back, normalized(&model).unwrap());
         assert_eq!(back.graphs.len(), 1);
         assert_eq!(verify(&back), []);
-        assert_eq!(write(&back, &WriteOptions::default()).unwrap().into_bytes(), bytes);
+        assert_eq!(write(&back, &WriteOptions::default()).unwrap().to_bytes(), bytes);
     }
 }
 
 #[test]
 fn a_graph_that_has_a_signature_stays_beside_the_others() {
     let mut model = Model::single(fibonacci());
-    let bytes = write(&model, &WriteOptions::default()).unwrap().into_bytes();
+    let bytes = write(&model, &WriteOptions::default()).unwrap().to_bytes();
     let flat = litesmith::tflite::inspect(bytes).unwrap();
     assert_eq!(flat.graphs.len(), 3);
     // As another program would write it: with a way into the body.
@@ -135,12 +135,12 @@ fn a_graph_that_has_a_signature_stays_beside_the_others() {
         mutating_variable_inputs: None,
     };
     model.graphs[0].nodes[0].op = Op::Opaque(Box::new(opaque));
-    let back = read(write(&model, &WriteOptions::default()).unwrap().into_bytes()).unwrap();
+    let back = read(write(&model, &WriteOptions::default()).unwrap().to_bytes()).unwrap();
     assert_eq!(back, normalized(&model).unwrap());
     assert_eq!(back.graphs.len(), 3);
     // Without it, the same model is one graph.
     model.signatures.pop();
-    let back = read(write(&model, &WriteOptions::default()).unwrap().into_bytes()).unwrap();
+    let back = read(write(&model, &WriteOptions::default()).unwrap().to_bytes()).unwrap();
     assert_eq!(back, normalized(&Model::single(fibonacci())).unwrap());
 }
 
@@ -160,7 +160,7 @@ fn loops_and_branches_run_here_and_in_litert() {
         for graph in both(&graph) {
             assert_eq!(Runner::new(&graph).unwrap().run(&given).unwrap(), expected, "{graph}");
             let names: Vec<String> = graph.outputs.iter().map(|&id| graph.value(id).name.clone()).collect();
-            let bytes = write(&Model::single(graph), &WriteOptions::default()).unwrap().into_bytes();
+            let bytes = write(&Model::single(graph), &WriteOptions::default()).unwrap().to_bytes();
             for kernels in [Kernels::Builtin, Kernels::Xnnpack] {
                 let Some(library) = litert() else { continue };
                 match run_litert(library, &bytes, kernels, &inputs(given.clone())) {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::ops::{self, Named};
 
 fn file(model: &Model) -> Bytes {
-    write(model, &WriteOptions::default()).unwrap().into_bytes()
+    write(model, &WriteOptions::default()).unwrap().to_bytes()
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::super::KernelError;
 use super::strided::View;
 use super::{axis_of, checked_len};
 use crate::graph::{MirrorMode, SliceMasks};
-use crate::tensor::{Perm, Tensor};
+use crate::tensor::{DType, Perm, Tensor};
 
 pub(in crate::exec) fn transpose(x: &Tensor, perm: &[i64]) -> Result<Tensor, KernelError> {
     let axes: Vec<usize> = perm.iter().map(|&axis| axis_of(axis, x.rank())).collect::<Result<_, _>>()?;
@@ -20,6 +20,18 @@ pub(in crate::exec) fn transpose(x: &Tensor, perm: &[i64]) -> Result<Tensor, Ker
 }
 
 /// One of `dims` may be -1; 0 is a literal zero.
+/// The same bytes as another type; elements that are split or joined are those of the last axis.
+pub(in crate::exec) fn bitcast(x: &Tensor, to: DType) -> Result<Tensor, KernelError> {
+    let (from, wanted) = (x.dtype().bits(), to.bits());
+    let mut shape = x.shape().to_vec();
+    if from > wanted && wanted >= 8 {
+        shape.push(from / wanted);
+    } else if from < wanted && shape.pop() != wanted.checked_div(from) {
+        return Err(KernelError::operands(format!("the last axis does not make {to}")));
+    }
+    Ok(Tensor::new(to, shape, x.bytes().clone())?)
+}
+
 pub(in crate::exec) fn reshape(x: &Tensor, dims: &[i64]) -> Result<Tensor, KernelError> {
     let misfit = || KernelError::operands(format!("{:?} can't be reshaped to {dims:?}", x.shape()));
     let known = dims.iter().filter(|&&d| d != -1).try_fold(1usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?));

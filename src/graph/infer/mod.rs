@@ -232,16 +232,30 @@ fn result_types(op: &Op, args: &Args<'_>) -> Inferred {
         Op::NonMaxSuppression => non_max_suppression(args),
         Op::Bitcast { to } => {
             let x = args.ty(0)?;
-            if x.dtype.bits() != to.bits() {
-                return Err(InferError::new(format!("{} and {to} differ in width", x.dtype)));
-            }
-            one(*to, x.shape.clone())
+            one(*to, recast(&x.shape, x.dtype.bits(), to.bits())?)
         }
         Op::Where => one(DType::I64, Shape(vec![None, Some(args.shape(0)?.rank())])),
         Op::If { then, otherwise } => regions::if_(args, then, otherwise),
         Op::While { cond, body } => regions::while_(args, cond, body),
         Op::Opaque(_) => Err(InferError::new(format!("result types of {} are not known", args.op))),
     }
+}
+
+/// Shape of the same bits in elements of another width.
+fn recast(shape: &Shape, from: usize, to: usize) -> Result<Shape, InferError> {
+    let mut dims = shape.dims().to_vec();
+    if from != to && (from.min(to) < 8 || !from.max(to).is_multiple_of(from.min(to))) {
+        return Err(InferError::new(format!("no parts of {to} bits make {from}")));
+    }
+    if from > to {
+        dims.push(Some(from / to));
+    } else if from < to {
+        let parts = dims.pop().ok_or_else(|| InferError::new(format!("a scalar of {from} bits is no part of {to}")))?;
+        if parts.is_some_and(|parts| parts != to / from) {
+            return Err(InferError::new(format!("the last axis of {shape} does not make {to} bits")));
+        }
+    }
+    Ok(Shape(dims))
 }
 
 fn reduce(args: &Args<'_>, kind: Reduce, keep_dims: bool) -> Inferred {

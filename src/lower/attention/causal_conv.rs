@@ -2,10 +2,9 @@
 
 use crate::graph::{Op, SliceMasks, ValueId};
 use crate::lower::activation::emit_swish;
-use crate::lower::conv::{bias, conv_2d};
+use crate::lower::conv::{bias, conv_2d, require_float32};
 use crate::lower::window::{Pads, Window, drop_axis, insert_axis};
 use crate::lower::{Cx, Refusal, Results};
-use crate::tensor::DType;
 
 /// Lowers ONNX `CausalConvWithState` to `DEPTHWISE_CONV_2D` over what came before and the operand.
 ///
@@ -18,8 +17,7 @@ use crate::tensor::DType;
 /// Channels or a length of the kernel that are not known.
 pub(in crate::lower) fn causal_conv_with_state(cx: &mut Cx<'_>) -> Results {
     let (x, w) = (cx.input(0)?, cx.input(1)?);
-    let dtype = cx.dtype(x);
-    let (x, w) = (cx.in_kernel_type(x, &[DType::F32])?, cx.in_kernel_type(w, &[DType::F32])?);
+    require_float32(cx, x)?;
     let gated = match cx.string_or("activation", "none")? {
         "none" => false,
         "silu" | "swish" => true,
@@ -33,15 +31,11 @@ pub(in crate::lower) fn causal_conv_with_state(cx: &mut Cx<'_>) -> Results {
             Refusal::new(format!("weights of {}", cx.shape(w)), "pin their extents with --shape NAME=..")
         })?;
     let padded = match cx.optional(3) {
-        Some(past) => {
-            let past = cx.in_kernel_type(past, &[DType::F32])?;
-            cx.b.concat(&[past, x], 2)?
-        }
+        Some(past) => cx.b.concat(&[past, x], 2)?,
         None => cx.b.pad(x, &[(0, 0), (0, 0), (taps - 1, 0)])?,
     };
     let state = last(cx, padded, taps - 1)?;
     let bias = bias(cx, 2, Some(channels))?;
-    let bias = cx.in_kernel_type(bias, &[DType::F32])?;
     let window = Window {
         kernel: vec![1, taps],
         strides: vec![1, 1],
@@ -54,7 +48,7 @@ pub(in crate::lower) fn causal_conv_with_state(cx: &mut Cx<'_>) -> Results {
     if gated {
         y = emit_swish(cx, y, 1.0)?;
     }
-    Ok(vec![cx.b.cast(y, dtype)?, cx.b.cast(state, dtype)?])
+    Ok(vec![y, state])
 }
 
 /// The last `n` positions of `[batch, channels, length]`.

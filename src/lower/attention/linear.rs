@@ -7,7 +7,7 @@ use super::heads::{merge_heads, split_heads};
 use super::mask::counted;
 use super::scaled_dot_product::{scale_or_default, scaled};
 use crate::graph::{Compare, Dim, Op, Precision, Reduce, Unary, ValueId};
-use crate::lower::conv::perm;
+use crate::lower::conv::{perm, require_float32};
 use crate::lower::reshape::Part;
 use crate::lower::window::insert_axis;
 use crate::lower::{Cx, Refusal, Results};
@@ -45,10 +45,9 @@ pub(in crate::lower) fn linear_attention(cx: &mut Cx<'_>) -> Results {
     let layout = Layout { heads, shared };
     cx.b.set_precision(Precision::Float);
     let q = cx.input(0)?;
-    let dtype = cx.dtype(q);
+    require_float32(cx, q)?;
     let given = cx.float("scale")?.filter(|&scale| scale != 0.0);
     let scale = scale_or_default(cx, q, heads, given)?;
-    let q = cx.in_kernel_type(q, &[DType::F32])?;
     let q = scaled(cx, q, scale)?;
     let split = split_heads(cx, q, heads)?;
     let whole = Tokens {
@@ -58,13 +57,8 @@ pub(in crate::lower) fn linear_attention(cx: &mut Cx<'_>) -> Results {
         decay: if gated { Some(layout.operand(cx, 4, shared)?) } else { None },
         beta: if delta { Some(layout.beta(cx)?) } else { None },
     };
-    let past = cx.optional(3);
-    let state_type = past.map_or(dtype, |past| cx.dtype(past));
-    let mut state = match past {
-        Some(past) => {
-            let past = cx.in_kernel_type(past, &[DType::F32])?;
-            Some(layout.apart(cx, past)?)
-        }
+    let mut state = match cx.optional(3) {
+        Some(past) => Some(layout.apart(cx, past)?),
         None => None,
     };
     let time = cx.rank(whole.q) - 2;
@@ -81,7 +75,7 @@ pub(in crate::lower) fn linear_attention(cx: &mut Cx<'_>) -> Results {
     let y = layout.together(cx, y)?;
     let y = merge_heads(cx, y)?;
     let state = layout.together_state(cx, state)?;
-    Ok(vec![cx.b.cast(y, dtype)?, cx.b.cast(state, state_type)?])
+    Ok(vec![y, state])
 }
 
 /// Queries share heads of keys by an axis of their own, on which the keys have an extent of 1.
@@ -128,7 +122,6 @@ impl Layout {
     /// Operand `i`, packed as `[batch, tokens, heads * size]`.
     fn operand(self, cx: &mut Cx<'_>, i: usize, heads: usize) -> Result<ValueId, Refusal> {
         let x = cx.input(i)?;
-        let x = cx.in_kernel_type(x, &[DType::F32])?;
         let split = split_heads(cx, x, heads)?;
         self.apart(cx, split)
     }

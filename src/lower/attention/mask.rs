@@ -180,7 +180,7 @@ pub(in crate::lower) fn given(
         let (open, hidden) = (cx.b.scalar(0f32), cx.b.scalar(f32::NEG_INFINITY));
         cx.b.select(operand, open, hidden)?
     } else {
-        cx.in_kernel_type(operand, &[DType::F32])?
+        operand
     };
     if let Some(missing) = missing {
         let rank = cx.rank(bias);

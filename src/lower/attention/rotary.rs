@@ -5,7 +5,7 @@ use crate::lower::conv::require_float32;
 use crate::lower::reshape::Part;
 use crate::lower::window::insert_axis;
 use crate::lower::{Cx, Refusal, Results};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 
 use super::heads::unpack_heads;
 
@@ -28,7 +28,6 @@ pub(in crate::lower) struct Angles {
 impl Angles {
     /// From tables with an entry for each pair on the last axis. Constant tables are laid out anew at once.
     pub fn new(cx: &mut Cx<'_>, cos: ValueId, sin: ValueId, pairs: Pairs) -> Result<Angles, Refusal> {
-        let (cos, sin) = (cx.in_kernel_type(cos, &[DType::F32])?, cx.in_kernel_type(sin, &[DType::F32])?);
         let negative = cx.b.unary(Unary::Neg, sin)?;
         Ok(Angles { cos: in_pairs(cx, cos, cos, pairs)?, sin: in_pairs(cx, negative, sin, pairs)? })
     }
@@ -109,8 +108,6 @@ fn crossed(cx: &mut Cx<'_>, x: ValueId, pairs: Pairs) -> Result<ValueId, Refusal
 /// Packed heads without `num_heads`; a size of a head that is not known.
 pub(in crate::lower) fn rotary_embedding(cx: &mut Cx<'_>) -> Results {
     let (x, cos, sin) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
-    let dtype = cx.dtype(x);
-    let x = cx.in_kernel_type(x, &[DType::F32])?;
     require_float32(cx, x)?;
     let pairs = if cx.flag_or("interleaved", false)? { Pairs::Neighbours } else { Pairs::Halves };
     // The tables tell how much is turned.
@@ -121,8 +118,7 @@ pub(in crate::lower) fn rotary_embedding(cx: &mut Cx<'_>) -> Results {
         Some(positions) => angles.at(cx, positions)?,
         None => angles,
     };
-    let y = turn_heads(cx, x, angles, pairs, heads)?;
-    Ok(vec![cx.b.cast(y, dtype)?])
+    Ok(vec![turn_heads(cx, x, angles, pairs, heads)?])
 }
 
 impl Cx<'_> {

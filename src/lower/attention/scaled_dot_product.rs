@@ -15,6 +15,8 @@ pub(in crate::lower) struct Attend {
     pub mask: Mask,
     /// Which scores are wanted beside the result.
     pub show: Option<Stage>,
+    /// `[.., 1]`: a score of no key, which only makes the weights of the others smaller.
+    pub sink: Option<ValueId>,
 }
 
 /// Scores on their way.
@@ -35,12 +37,17 @@ pub(in crate::lower) struct Attended {
 }
 
 impl Attend {
+    /// Without mask, cap or anything shown.
+    pub fn new(q: ValueId, k: ValueId, v: ValueId) -> Attend {
+        Attend { q, k, v, softcap: 0.0, mask: Mask::default(), show: None, sink: None }
+    }
+
     pub fn emit(self, cx: &mut Cx<'_>) -> Result<Attended, Refusal> {
         let groups = Groups::of(cx, &self)?;
         let bias = self.mask.bias(cx)?;
         let sighted = self.mask.sighted(cx)?;
         // Heads that share keys stand below one another as rows; scores get an axis for every head where someone looks at it.
-        let apart = bias.is_some() || sighted.is_some() || self.show.is_some();
+        let apart = bias.is_some() || sighted.is_some() || self.show.is_some() || self.sink.is_some();
         let mut shown = None;
         let mut show = |stage: Stage, x: ValueId| {
             if self.show == Some(stage) {
@@ -63,7 +70,7 @@ impl Attend {
         if self.show == Some(Stage::Masked) {
             show(Stage::Masked, infinite(cx, &self.mask, scores)?);
         }
-        let mut weights = cx.b.one(Op::Softmax { beta: 1.0 }, &[scores])?;
+        let mut weights = self.weights(cx, scores)?;
         // A query that sees no key gets zeros. Unless the weights are shown, the smaller result is where that is cheap.
         let shows_weights = self.show == Some(Stage::Weights);
         if shows_weights {
@@ -80,6 +87,22 @@ impl Attend {
             y = where_sighted(cx, sighted, y)?;
         }
         Ok(Attended { y, scores: shown })
+    }
+
+    fn weights(&self, cx: &mut Cx<'_>, scores: ValueId) -> Result<ValueId, Refusal> {
+        let softmax = Op::Softmax { beta: 1.0 };
+        let Some(sink) = self.sink else { return Ok(cx.b.one(softmax, &[scores])?) };
+        let last = cx.rank(scores) - 1;
+        let keys = cx.dim(scores, last).ok_or_else(|| {
+            Refusal::new("the number of keys must be known beside a sink", "pin the model's inputs with --shape")
+        })?;
+        // A sink for each query, in the shape of the scores but for the last axis.
+        let one_key = cx.slice_axis(scores, last, 0, 1)?;
+        let zeros = cx.b.unary(Unary::ZerosLike, one_key)?;
+        let sink = cx.b.add(zeros, sink)?;
+        let all = cx.b.concat(&[scores, sink], last)?;
+        let weights = cx.b.one(softmax, &[all])?;
+        cx.slice_axis(weights, last, 0, keys)
     }
 }
 

@@ -4,8 +4,8 @@ use super::mask::{self, Mask, Positions};
 use super::scaled_dot_product::{Attend, Attended, Stage, scale_or_default, scaled};
 use super::{merge_heads, split_heads};
 use crate::graph::ValueId;
+use crate::lower::conv::require_float32;
 use crate::lower::{Cx, Refusal, Results};
-use crate::tensor::DType;
 
 /// Lowers ONNX `Attention` to `BATCH_MATMUL → SOFTMAX → BATCH_MATMUL`.
 ///
@@ -20,8 +20,7 @@ use crate::tensor::DType;
 /// Packed heads without their number.
 pub(in crate::lower) fn attention(cx: &mut Cx<'_>) -> Results {
     cx.ignore(&["softmax_precision"]);
-    let (q, k, v) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
-    let (dtype, key_type, value_type) = (cx.dtype(q), cx.dtype(k), cx.dtype(v));
+    let (q, mut k, mut v) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
     let (heads, key_heads) = (cx.heads("q_num_heads")?, cx.heads("kv_num_heads")?);
     let packed = cx.rank(q) == 3;
     let (heads, key_heads) = match (packed, heads, key_heads) {
@@ -30,11 +29,9 @@ pub(in crate::lower) fn attention(cx: &mut Cx<'_>) -> Results {
         _ => return Err(Refusal::new("is missing for packed heads", "give it").about("attribute q_num_heads")),
     };
     let given = cx.float("scale")?;
-    let q = cx.in_kernel_type(q, &[DType::F32])?;
+    require_float32(cx, q)?;
     let scale = scale_or_default(cx, q, heads, given)?;
     let mut q = scaled(cx, q, scale)?;
-    let mut k = cx.in_kernel_type(k, &[DType::F32])?;
-    let mut v = cx.in_kernel_type(v, &[DType::F32])?;
     if packed {
         q = split_heads(cx, q, heads)?;
         (k, v) = (split_heads(cx, k, key_heads)?, split_heads(cx, v, key_heads)?);
@@ -49,13 +46,9 @@ pub(in crate::lower) fn attention(cx: &mut Cx<'_>) -> Results {
     let mask = masks(cx, q, k, past_key)?;
     let show = if cx.wants_output(3) { stage(cx)? } else { cx.int("qk_matmul_output_mode").map(|_| None)? };
     let softcap = cx.float_or("softcap", 0.0)?;
-    let Attended { y, scores } = Attend { q, k, v, softcap, mask, show }.emit(cx)?;
+    let Attended { y, scores } = Attend { softcap, mask, show, ..Attend::new(q, k, v) }.emit(cx)?;
     let y = if packed { merge_heads(cx, y)? } else { y };
-    let mut results = vec![cx.b.cast(y, dtype)?, cx.b.cast(k, key_type)?, cx.b.cast(v, value_type)?];
-    if let Some(scores) = scores {
-        results.push(cx.b.cast(scores, dtype)?);
-    }
-    Ok(results)
+    Ok([Some(y), Some(k), Some(v), scores].into_iter().flatten().collect())
 }
 
 /// Which scores the operator's last result is.
@@ -75,7 +68,6 @@ fn stage(cx: &Cx<'_>) -> Result<Option<Stage>, Refusal> {
 /// `x` after what is in the cache already.
 fn with_past(cx: &mut Cx<'_>, past: Option<ValueId>, x: ValueId) -> Result<ValueId, Refusal> {
     let Some(past) = past else { return Ok(x) };
-    let past = cx.in_kernel_type(past, &[DType::F32])?;
     Ok(cx.b.concat(&[past, x], 2)?)
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct Known {
     narrow: HashSet<ValueId>,
     /// Extents that the model gives one name are one.
     named: HashMap<String, Symbol>,
+    /// For values that are computed in another type than the model's, those of the model's type that they were made from.
+    given: HashMap<ValueId, ValueId>,
 }
 
 impl Known {
@@ -123,6 +125,16 @@ impl Known {
     /// After nodes were taken back from the end of the graph.
     pub fn forget_nodes(&mut self, graph: &Graph) {
         self.nodes = self.nodes.min(graph.nodes.len());
+    }
+
+    /// Takes down that `carrier` is `given` in the type it is computed in.
+    pub fn add_carrier(&mut self, carrier: ValueId, given: ValueId) {
+        self.given.insert(carrier, given);
+    }
+
+    /// `x` in the model's type, where it is to be had.
+    pub fn given(&self, x: ValueId) -> Option<ValueId> {
+        self.given.get(&x).copied()
     }
 
     fn fresh(&mut self) -> Symbol {
@@ -203,6 +215,11 @@ impl Known {
 }
 
 impl Cx<'_> {
+    /// `x` before it was converted to the type it is computed in, where that was done: all digits and bits of it.
+    pub fn as_given(&self, x: ValueId) -> ValueId {
+        self.known.given(x).unwrap_or(x)
+    }
+
     /// One number for each axis of `x`.
     pub fn extents(&mut self, x: ValueId) -> Vec<Number> {
         self.known.catch_up(self.b.graph);

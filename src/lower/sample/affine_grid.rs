@@ -1,6 +1,5 @@
 //! ONNX `AffineGrid`.
 
-use super::count_up;
 use crate::graph::{Binary, Precision, ValueId};
 use crate::lower::conv::{require_float32, split};
 use crate::lower::reshape::Part;
@@ -51,7 +50,7 @@ pub(in crate::lower) fn affine_grid(cx: &mut Cx<'_>) -> Results {
 
 /// Where the elements of an axis lie between -1 and 1: with `align_corners` the outermost ones on the ends, else half of one inside.
 fn coordinates(cx: &mut Cx<'_>, extent: ValueId, align_corners: bool) -> Result<ValueId, Refusal> {
-    let i = count_up(cx, extent)?;
+    let i = cx.count_up(extent)?;
     let (i, extent) = (cx.b.cast(i, DType::F32)?, cx.b.cast(extent, DType::F32)?);
     let (offset, steps) = if align_corners {
         let steps = cx.with_number(Binary::Sub, extent, 1.0)?;

@@ -43,14 +43,17 @@ pub(in crate::lower) fn grid_sample(cx: &mut Cx<'_>) -> Results {
     let image = if interpolates { cx.in_kernel_type(x, &[DType::F32])? } else { x };
     let grid = cx.in_kernel_type(grid, &[DType::F32])?;
 
-    cx.b.set_precision(Precision::Float);
+    let precision = if interpolates { Precision::Float } else { Precision::Any };
+    cx.b.set_precision(precision);
     let image = as_rows(cx, image)?;
+    cx.b.set_precision(Precision::Float);
     // Places as [N, P, spatial], in the order of the grid: the last axis of the image first.
     let last = spatial + 1;
     let places = cx.reshape_parts(grid, &[Part::Axes(0..1), Part::Axes(1..last), Part::Axes(last..last + 1)])?;
     let axes = axes(cx, x, spatial)?;
     let at = in_elements(cx, places, &axes, align_corners)?;
     let sampled = sampled(cx, image, at, &axes, kernel, padding)?;
+    cx.b.set_precision(precision);
     let y = like_grid(cx, sampled, grid)?;
     let y = cx.channels_first(y)?;
     Ok(vec![cx.b.cast(y, dtype)?])

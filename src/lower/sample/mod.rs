@@ -19,9 +19,9 @@ pub(super) use roi_pool::max_roi_pool;
 
 use super::conv::split;
 use super::reshape::Part;
-use super::window::{drop_axis, insert_axis};
+use super::window::insert_axis;
 use super::{Cx, Refusal};
-use crate::graph::{Binary, Compare, Op, Reduce, Unary, ValueId};
+use crate::graph::{Binary, Compare, Precision, Reduce, Unary, ValueId};
 use crate::tensor::{DType, Tensor};
 
 /// Which elements around a place count, and how much.
@@ -166,12 +166,6 @@ fn as_rows(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
     cx.reshape_parts(x, &[Part::Axes(0..1), Part::Axes(1..last), Part::Axes(last..last + 1)])
 }
 
-/// `0, 1, ..` up to an `INT32` scalar.
-fn count_up(cx: &mut Cx<'_>, limit: ValueId) -> Result<ValueId, Refusal> {
-    let (zero, one) = (cx.b.scalar(0i32), cx.b.scalar(1i32));
-    Ok(cx.b.one(Op::Range, &[zero, limit, one])?)
-}
-
 /// The image, `[images, rows, C]`, at places `[images, P, axes]`: `[images, P, C]`. Rows of one tap are taken in any element type.
 fn sampled(
     cx: &mut Cx<'_>,
@@ -186,20 +180,26 @@ fn sampled(
     let upright = Axes { last: cx.b.reshape(axes.last, &[-1, 1])?, stride: cx.b.reshape(axes.stride, &[-1, 1])? };
     let taps = taps(cx, at, &upright, kernel, padding)?;
     let taps = combined(cx, &taps, count, kernel)?;
-    let found = cx.gather_in_batch(image, taps.row)?;
     if kernel.taps.len() == 1 {
-        return single(cx, found, taps.weight);
+        // Elements are only chosen: 8 bits hold them as they held the image.
+        let before = cx.b.set_precision(Precision::Any);
+        let found = cx.gather_in_batch(image, taps.row)?;
+        let y = single(cx, found, taps.weight)?;
+        cx.b.set_precision(before);
+        return Ok(y);
     }
+    let found = cx.gather_in_batch(image, taps.row)?;
     let weighted = weighted(cx, found, taps.weight)?;
     Ok(cx.b.reduce(Reduce::Sum, weighted, &[2], false)?)
 }
 
-/// Taps along each of several axes, `[images, P, axes, taps]`, as those of all axes together: `[images, P, taps ^ axes]`.
+/// Taps along each of several axes, `[images, P, axes, taps]`, as those of all axes together: `[images, P, taps ^ axes]`, or
+/// `[images, P]` where there is one.
 fn combined(cx: &mut Cx<'_>, taps: &Taps, axes: usize, kernel: &Kernel) -> Result<Taps, Refusal> {
     let count = kernel.taps.len();
     let mut join = |x: ValueId, each: Binary, all: Reduce| -> Result<ValueId, Refusal> {
         if count == 1 {
-            return Ok(cx.b.reduce(all, x, &[2], false)?);
+            return Ok(cx.b.reduce(all, x, &[2, 3], false)?);
         }
         let mut joined = None;
         for (axis, part) in split(cx, x, 2, axes)?.into_iter().enumerate() {
@@ -220,16 +220,13 @@ fn combined(cx: &mut Cx<'_>, taps: &Taps, axes: usize, kernel: &Kernel) -> Resul
     })
 }
 
-/// The one element of each place, `[images, P, 1, C]`, or 0 where its tap does not count: in the image's own type.
+/// The one element of each place, `[images, P, C]`, or 0 where its tap does not count: in the image's own type.
 fn single(cx: &mut Cx<'_>, found: ValueId, weight: Option<ValueId>) -> Result<ValueId, Refusal> {
-    let mut y = found;
-    if let Some(weight) = weight {
-        let counts = cx.b.cast(weight, DType::Bool)?;
-        let counts = insert_axis(cx, counts, 3)?;
-        let zero = cx.b.scalar_of(cx.dtype(found), 0.0)?;
-        y = cx.b.select(counts, found, zero)?;
-    }
-    drop_axis(cx, y, 2)
+    let Some(weight) = weight else { return Ok(found) };
+    let counts = cx.b.cast(weight, DType::Bool)?;
+    let counts = insert_axis(cx, counts, 2)?;
+    let zero = cx.b.scalar_of(cx.dtype(found), 0.0)?;
+    Ok(cx.b.select(counts, found, zero)?)
 }
 
 /// Rows that were gathered for taps, each times the weight of its tap.

@@ -1,6 +1,6 @@
 //! ONNX `RoiAlign`.
 
-use super::{Axes, LINEAR, Padding, as_rows, boxes, clamp, count_up, taps, weighted};
+use super::{Axes, LINEAR, Padding, as_rows, boxes, clamp, taps, weighted};
 use crate::graph::{Binary, Compare, Op, Precision, Reduce, Unary, ValueId};
 use crate::lower::conv::require_float32;
 use crate::lower::reshape::Part;
@@ -134,7 +134,7 @@ impl Samples {
             }
             fixed => {
                 let fixed = cx.b.scalar(fixed as i32);
-                (count_up(cx, fixed)?, None)
+                (cx.count_up(fixed)?, None)
             }
         };
         let mut sample = cx.b.cast(sample, DType::F32)?;
@@ -157,7 +157,7 @@ impl Samples {
         let step = cx.b.mul(center, bin)?;
         let step = cx.b.div(step, divisor)?;
         let i = cx.b.scalar(bins as i32);
-        let i = count_up(cx, i)?;
+        let i = cx.count_up(i)?;
         let i = cx.b.cast(i, DType::F32)?;
         let i = cx.b.reshape(i, &[-1, 1])?;
         let offset = cx.b.mul(bin, i)?;
@@ -208,5 +208,5 @@ pub(super) fn up_to_largest(cx: &mut Cx<'_>, counts: ValueId) -> Result<ValueId,
     if let Some(known) = cx.known_ints(largest).and_then(|n| n.first().copied()) {
         countable(&[usize::try_from(known).unwrap_or(usize::MAX)])?;
     }
-    count_up(cx, largest)
+    cx.count_up(largest)
 }

@@ -1,7 +1,7 @@
 //! ONNX `MaxRoiPool`.
 
 use super::roi_align::up_to_largest;
-use super::{as_rows, boxes, count_up};
+use super::{as_rows, boxes};
 use crate::graph::{Binary, Compare, Precision, Reduce, Unary, ValueId};
 use crate::lower::conv::require_float32;
 use crate::lower::{Cx, Refusal, Results, countable};
@@ -78,7 +78,7 @@ impl Bins {
         let extent = cx.extent_of(along.0, along.1)?;
         let extent = cx.b.cast(extent, DType::F32)?;
         let count = cx.b.scalar(bins);
-        let i = count_up(cx, count)?;
+        let i = cx.count_up(count)?;
         let i = cx.b.cast(i, DType::F32)?;
         let i = cx.b.reshape(i, &[-1, 1])?;
         let next = cx.with_number(Binary::Add, i, 1.0)?;

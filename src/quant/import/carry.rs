@@ -7,38 +7,40 @@ use crate::tensor::DType;
 /// changes no number.
 pub(super) fn carry_unsigned(graph: &mut Graph) {
     let is_unsigned = |graph: &Graph, id: ValueId| graph.dtype(id) == DType::U8 && graph.value(id).quant.is_some();
-    let mut before = Vec::new();
+    let (mut before, mut after) = (Vec::new(), Vec::new());
     for input in graph.inputs.clone() {
-        let used = graph.nodes.iter().any(|node| node.op == Op::Dequantize && node.input(0) == Some(input));
-        if used && is_unsigned(graph, input) {
+        if is_unsigned(graph, input) && graph.nodes.iter().any(|node| node.inputs.contains(&Some(input))) {
             let signed = add_signed(graph, input);
             before.push(conversion(DType::I8, input, signed));
-            let users = graph.nodes.iter_mut().filter(|node| node.op == Op::Dequantize);
-            users
-                .flat_map(|node| node.inputs.iter_mut().flatten())
-                .filter(|id| **id == input)
-                .for_each(|id| *id = signed);
+            replace_operand(graph, input, signed);
         }
     }
-    let mut after = Vec::new();
     for index in 0..graph.nodes.len() {
-        let [result] = graph.nodes[index].outputs[..] else { continue };
-        if graph.nodes[index].op != (Op::Quantize { to: DType::U8 }) || !is_unsigned(graph, result) {
-            continue;
+        for position in 0..graph.nodes[index].outputs.len() {
+            let result = graph.nodes[index].outputs[position];
+            if !is_unsigned(graph, result) {
+                continue;
+            }
+            if let Op::Quantize { to } = &mut graph.nodes[index].op {
+                *to = DType::I8;
+            }
+            if graph.outputs.contains(&result) {
+                let signed = add_signed(graph, result);
+                graph.nodes[index].outputs[position] = signed;
+                replace_operand(graph, result, signed);
+                after.push(conversion(DType::U8, signed, result));
+            } else {
+                make_signed(graph.value_mut(result));
+            }
         }
-        graph.nodes[index].op = Op::Quantize { to: DType::I8 };
-        if !graph.outputs.contains(&result) {
-            make_signed(graph.value_mut(result));
-            continue;
-        }
-        let signed = add_signed(graph, result);
-        graph.nodes[index].outputs = vec![signed];
-        let users = graph.nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().flatten());
-        users.filter(|id| **id == result).for_each(|id| *id = signed);
-        after.push(conversion(DType::U8, signed, result));
     }
     graph.nodes.splice(0..0, before);
     graph.nodes.extend(after);
+}
+
+fn replace_operand(graph: &mut Graph, from: ValueId, to: ValueId) {
+    let operands = graph.nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().flatten());
+    operands.filter(|id| **id == from).for_each(|id| *id = to);
 }
 
 fn conversion(to: DType, from: ValueId, result: ValueId) -> Node {

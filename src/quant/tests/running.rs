@@ -37,7 +37,7 @@ pub(super) fn run(
     inputs: &[Tensor],
 ) -> Result<Vec<Vec<u8>>, RuntimeError> {
     let model = Model::single(graph.clone());
-    let file = tflite::write(&model, &tflite::WriteOptions::default()).unwrap().into_bytes();
+    let file = tflite::write(&model, &tflite::WriteOptions::default()).unwrap().to_bytes();
     let mut session = Session::new(library, file, &Options { threads: 1, kernels })?;
     let inputs = graph.inputs.iter().zip(inputs).map(|(&id, tensor)| Input {
         name: &graph.value(id).name,
