@@ -267,7 +267,9 @@ impl Converter {
             .map_err(|error| Error::observe(error, &samples.0))?;
         drop(runner);
         self.progress.stage("quantize");
-        report.quantization = Some(quant::quantize_int8(graph, &statistics, quant::Int8Options::default())?);
+        let mut quantized = quant::quantize_int8(graph, &statistics, quant::Int8Options::default())?;
+        quantized.int8 += report.quantization.as_ref().map_or(0, |imported| imported.int8);
+        report.quantization = Some(quantized);
         Ok(())
     }
 

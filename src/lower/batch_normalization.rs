@@ -1,22 +1,22 @@
 //! ONNX `BatchNormalization`.
 
 use super::{Cx, Refusal, Results};
-use crate::graph::{Precision, Unary, ValueId};
+use crate::graph::{Precision, Reduce, Unary, ValueId};
 use crate::tensor::{DType, Tensor};
 
 /// Lowers ONNX `BatchNormalization` to `MUL → ADD`.
 ///
 /// # Accepts
-/// Inference form, any rank from 2; scale, bias, mean and variance, constant or not.
+/// Any rank from 2, in inference and training form; scale, bias, mean and variance, constant or not.
 /// # Produces
 /// `MUL → ADD` with one constant per channel, folded into a convolution or matrix product beside it where there is one. Parameters that
-/// are computed take `ADD → RSQRT → MUL` and `MUL → SUB` more, in float.
+/// are computed take `ADD → RSQRT → MUL` and `MUL → SUB` more, in float. In training mode, mean and variance are `MEAN`s of the operand,
+/// and the running ones are results.
 /// # Refuses
-/// `training_mode = 1` and `spatial = 0`.
+/// `spatial = 0`; running statistics of training before opset 14.
 pub(super) fn batch_normalization(cx: &mut Cx<'_>) -> Results {
     if cx.flag_or("training_mode", false)? {
-        return Err(Refusal::new("training mode is not supported", "export the model in evaluation mode")
-            .about("attribute training_mode"));
+        return training(cx);
     }
     if !cx.flag_or("spatial", true)? {
         return Err(Refusal::new("statistics for each element are not supported", "export with spatial = 1")
@@ -51,16 +51,46 @@ pub(super) fn batch_normalization(cx: &mut Cx<'_>) -> Results {
     Ok(vec![cx.b.add(scaled, offset)?])
 }
 
+/// Normalizes by the operand's own mean and variance; gives the running ones as well.
+fn training(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    super::conv::require_float32(cx, x)?;
+    let (momentum, epsilon) = (cx.float_or("momentum", 0.9)?, cx.float_or("epsilon", 1e-5)?);
+    cx.b.set_precision(Precision::Float);
+    let axes: Vec<usize> = (0..cx.rank(x)).filter(|&axis| axis != 1).collect();
+    let mean = cx.b.reduce(Reduce::Mean, x, &axes, true)?;
+    let centered = cx.b.sub(x, mean)?;
+    let square = cx.b.unary(Unary::Square, centered)?;
+    let variance = cx.b.reduce(Reduce::Mean, square, &axes, true)?;
+    let epsilon = cx.b.scalar(epsilon);
+    let shifted = cx.b.add(variance, epsilon)?;
+    let inverse_deviation = cx.b.unary(Unary::Rsqrt, shifted)?;
+    let (scale, bias) = (per_channel(cx, x, 1)?, per_channel(cx, x, 2)?);
+    let factor = cx.b.mul(scale, inverse_deviation)?;
+    let scaled = cx.b.mul(centered, factor)?;
+    let y = cx.b.add(scaled, bias)?;
+    let mut running = |i: usize, current: ValueId| -> Result<ValueId, Refusal> {
+        let (kept, new) = (cx.b.scalar(momentum), cx.b.scalar(1.0 - momentum));
+        let (old, current) = (cx.input(i)?, cx.b.reshape(current, &[-1])?);
+        let (old, current) = (cx.b.mul(old, kept)?, cx.b.mul(current, new)?);
+        Ok(cx.b.add(old, current)?)
+    };
+    Ok(vec![y, running(3, mean)?, running(4, variance)?])
+}
+
+/// Parameter `i` as `[C, 1, ..]`, which broadcasts along axis 1 of `x`.
+fn per_channel(cx: &mut Cx<'_>, x: ValueId, i: usize) -> Result<ValueId, Refusal> {
+    let mut dims = vec![-1i64];
+    dims.extend(std::iter::repeat_n(1, cx.rank(x).max(2) - 2));
+    let parameter = cx.input(i)?;
+    Ok(cx.b.reshape(parameter, &dims)?)
+}
+
 fn with_computed_parameters(cx: &mut Cx<'_>, x: ValueId, epsilon: f32) -> Results {
     super::conv::require_float32(cx, x)?;
     cx.b.set_precision(Precision::Float);
-    let mut dims = vec![-1i64];
-    dims.extend(std::iter::repeat_n(1, cx.rank(x).max(2) - 2));
-    let mut per_channel = |i| -> Result<ValueId, Refusal> {
-        let parameter = cx.input(i)?;
-        Ok(cx.b.reshape(parameter, &dims)?)
-    };
-    let (scale, bias, mean, variance) = (per_channel(1)?, per_channel(2)?, per_channel(3)?, per_channel(4)?);
+    let (scale, bias) = (per_channel(cx, x, 1)?, per_channel(cx, x, 2)?);
+    let (mean, variance) = (per_channel(cx, x, 3)?, per_channel(cx, x, 4)?);
     let epsilon = cx.b.scalar(epsilon);
     let variance = cx.b.add(variance, epsilon)?;
     let inverse_deviation = cx.b.unary(Unary::Rsqrt, variance)?;

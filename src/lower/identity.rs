@@ -23,18 +23,24 @@ pub(super) fn identity(cx: &mut Cx<'_>) -> Results {
 /// # Produces
 /// Nothing; `FILL` for a mask of unknown shape.
 /// # Refuses
-/// Training, and a training flag that is only known at run time.
+/// Training, and a training flag that is only known at run time, unless the ratio is the constant 0.
 pub(super) fn dropout(cx: &mut Cx<'_>) -> Results {
     cx.ignore(&["seed"]);
     cx.ignore_operand(1);
     let x = cx.input(0)?;
     if cx.opset() < 12 {
         cx.ignore(&["ratio"]);
-    } else if let Some(training) = cx.known_operand(2, "training_mode")? {
-        let no_ratio = |ratio: Option<Vec<f64>>| ratio.is_some_and(|r| r.iter().all(|&r| r == 0.0));
-        if training.iter().any(|&t| t != 0) && !no_ratio(cx.const_floats(1, "ratio")?) {
-            return Err(Refusal::new("training mode is not supported", "export the model in evaluation mode")
-                .about("operand training_mode"));
+    } else if let Some(training) = cx.optional(2) {
+        let ratio = cx.optional(1).and_then(|id| cx.constant(id)).and_then(|ratio| ratio.to_f64s().ok());
+        let keeps_all = ratio.is_some_and(|ratio| ratio.iter().all(|&r| r == 0.0));
+        let what = match cx.known_ints(training) {
+            _ if keeps_all => None,
+            Some(training) if training.iter().all(|&t| t == 0) => None,
+            Some(_) => Some("training drops elements at random, which no kernel does"),
+            None => Some("whether elements are dropped at random is only known at run time, and no kernel does that"),
+        };
+        if let Some(what) = what {
+            return Err(Refusal::new(what, "export the model in evaluation mode").about("operand training_mode"));
         }
     }
     if !cx.wants_output(1) {

@@ -1,9 +1,10 @@
 //! ONNX `MatMul` and `Gemm`.
 
 use super::conv::{perm, require_float32};
+use super::elementwise::arithmetic;
 use super::window::{drop_axis, insert_axis};
-use super::{Cx, Refusal, Results};
-use crate::graph::{Activation, Builder, InferError, Op, ValueId};
+use super::{Cx, Refusal, Results, integer_matmul};
+use crate::graph::{Activation, Binary, Builder, InferError, Op, ValueId};
 use crate::tensor::{Perm, Tensor};
 
 /// `x [..,K]` by weights `[N,K]`.
@@ -20,15 +21,18 @@ pub(super) fn fully_connected(
 /// Lowers ONNX `MatMul` to `FULLY_CONNECTED` or `BATCH_MATMUL`.
 ///
 /// # Accepts
-/// float32; operands of any rank, vectors included; batch axes that broadcast.
+/// float32 and integers of 32 and 64 bits; operands of any rank, vectors included; batch axes that broadcast.
 /// # Produces
 /// `FULLY_CONNECTED` where the right operand is a constant matrix; else `BATCH_MATMUL`, with batch axes merged, and broadcast before where
-/// they differ, if there are more than three.
+/// they differ, if there are more than three. Integers, for which there is no kernel, are `MUL → SUM` of all pairs of elements.
 /// # Refuses
-/// Integers, for which there is no kernel.
+/// Matrices of integers with more than 2^26 pairs.
 pub(super) fn mat_mul(cx: &mut Cx<'_>) -> Results {
     let (mut a, mut b) = (cx.input(0)?, cx.input(1)?);
-    require_float32(cx, a)?;
+    let is_int = integer_matmul::takes(cx.dtype(a));
+    if !is_int {
+        require_float32(cx, a)?;
+    }
     // A vector is a row on the left and a column on the right; the axis goes again at the end.
     let (vector_a, vector_b) = (cx.rank(a) == 1, cx.rank(b) == 1);
     if cx.rank(a) == 0 || cx.rank(b) == 0 {
@@ -40,7 +44,9 @@ pub(super) fn mat_mul(cx: &mut Cx<'_>) -> Results {
     if vector_b {
         b = insert_axis(cx, b, 1)?;
     }
-    let mut y = if cx.rank(b) == 2 && cx.constant(b).is_some() {
+    let mut y = if is_int {
+        integer_matmul::product(cx, a, b)?
+    } else if cx.rank(b) == 2 && cx.constant(b).is_some() {
         let w = cx.b.transpose(b, &perm(&[1, 0]))?;
         fully_connected(&mut cx.b, a, w, None)?
     } else {
@@ -104,15 +110,18 @@ fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 /// Lowers ONNX `Gemm` to `FULLY_CONNECTED`.
 ///
 /// # Accepts
-/// float32; any `alpha`, `beta`, `transA`, `transB`; C absent or of any shape that broadcasts.
+/// float32 and integers of 32 and 64 bits; any `alpha`, `beta`, `transA`, `transB`; C absent or of any shape that broadcasts.
 /// # Produces
 /// `TRANSPOSE? → FULLY_CONNECTED`, with `alpha` in constant weights and C as the bias where it is one row; else `→ MUL? → ADD?`.
-/// B computed at run time becomes `BATCH_MATMUL`.
+/// B computed at run time becomes `BATCH_MATMUL`. Integers are multiplied as in `MatMul`.
 /// # Refuses
-/// Integers, for which there is no kernel.
+/// Matrices of integers with more than 2^26 pairs of elements, or with an `alpha` or `beta` that is no whole number.
 pub(super) fn gemm(cx: &mut Cx<'_>) -> Results {
-    let (mut a, b) = (cx.input(0)?, cx.input(1)?);
-    require_float32(cx, a)?;
+    let (mut a, mut b) = (cx.input(0)?, cx.input(1)?);
+    let is_int = integer_matmul::takes(cx.dtype(a));
+    if !is_int {
+        require_float32(cx, a)?;
+    }
     let (alpha, beta) = (cx.float_or("alpha", 1.0)?, cx.float_or("beta", 1.0)?);
     let (trans_a, trans_b) = (cx.flag_or("transA", false)?, cx.flag_or("transB", false)?);
     // Before opset 7, broadcasting of C was switched on by an attribute.
@@ -122,6 +131,20 @@ pub(super) fn gemm(cx: &mut Cx<'_>) -> Results {
     }
     if trans_a {
         a = cx.b.transpose(a, &perm(&[1, 0]))?;
+    }
+    if is_int {
+        if trans_b {
+            b = cx.b.transpose(b, &perm(&[1, 0]))?;
+        }
+        let y = integer_matmul::product(cx, a, b)?;
+        let y = integer_matmul::scaled(cx, y, alpha, "alpha")?;
+        return match cx.optional(2).filter(|_| beta != 0.0) {
+            Some(c) => {
+                let c = integer_matmul::scaled(cx, c, beta, "beta")?;
+                Ok(vec![arithmetic(cx, Binary::Add, y, c)?])
+            }
+            None => Ok(vec![y]),
+        };
     }
     let c = match cx.optional(2) {
         Some(c) if beta != 0.0 => Some(scaled(cx, c, beta)?),

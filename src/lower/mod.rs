@@ -33,6 +33,7 @@ mod expand;
 mod gather;
 mod identity;
 mod integer;
+mod integer_matmul;
 mod kernel_type;
 mod known;
 mod logic;

@@ -42,7 +42,7 @@ pub use range::{Params, Range};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
 pub use weights::{Granularity, KeptWeights, Scheme, StoredWeights, WeightOptions, WeightReport, quantize_weights};
 
-use crate::graph::Graph;
+use crate::graph::{Graph, Op};
 use precision::Decision;
 use relevant::Relevant;
 
@@ -107,6 +107,7 @@ fn solve(
         let plan = insert::plan(graph, node, decision, &scales);
         let plan = plan.map_err(|message| QuantError::Constant { place: value(), message })?;
         match (decision, &plan) {
+            (Decision::Float(_), _) if matches!(node.op, Op::Quantize { .. } | Op::Dequantize) => {}
             (Decision::Float(reason), _) => report.float.push(FloatNode {
                 origin: graph.origin(node).cloned(),
                 op: node.op.name(),

@@ -1,7 +1,7 @@
 //! Arithmetic on the numbers of short vectors, as the operators of shape computations do it.
 
 use super::{Known, LONGEST, Number};
-use crate::graph::{Binary, Compare, Graph, Node, Op, Reduce, Unary, ValueId};
+use crate::graph::{Binary, Compare, Graph, Node, Op, Reduce, Unary};
 use crate::tensor::{DType, normalize_axis};
 
 impl Known {
@@ -109,42 +109,6 @@ impl Known {
             // Ranges count up from their start, unless the step is negative.
             Op::Range => natural(0) && natural(2),
             Op::Concatenation { .. } => (0..node.inputs.len()).all(natural),
-            _ => false,
-        }
-    }
-}
-
-impl Known {
-    /// True where the integers of a result are computed from extents: a tensor of more elements than 32 bits count runs nowhere.
-    pub(super) fn is_narrow_result(&self, graph: &Graph, node: &Node) -> bool {
-        let all = || node.inputs.iter().flatten().all(|&id| self.is_narrow(graph, id));
-        match &node.op {
-            Op::Shape { .. } => true,
-            Op::Cast { to } => {
-                let widens = |id: ValueId| matches!(graph.dtype(id), DType::Bool | DType::U8 | DType::I8 | DType::I32);
-                matches!(to, DType::I32 | DType::I64)
-                    && node.input(0).is_some_and(|id| widens(id) || self.is_narrow(graph, id))
-            }
-            Op::Reshape
-            | Op::Squeeze { .. }
-            | Op::ExpandDims
-            | Op::Slice
-            | Op::StridedSlice(_)
-            | Op::Gather { .. }
-            | Op::Transpose => node.input(0).is_some_and(|id| self.is_narrow(graph, id)),
-            Op::Concatenation { .. } | Op::Pack { .. } => all(),
-            Op::Binary(
-                Binary::Add
-                | Binary::Sub
-                | Binary::Mul
-                | Binary::Div
-                | Binary::FloorDiv
-                | Binary::FloorMod
-                | Binary::Maximum
-                | Binary::Minimum,
-                _,
-            ) => all(),
-            Op::Reduce { .. } => node.input(0).is_some_and(|id| self.is_narrow(graph, id)),
             _ => false,
         }
     }

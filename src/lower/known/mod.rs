@@ -6,8 +6,11 @@
 
 mod elements;
 mod extents;
+mod narrow;
 
 use std::collections::{HashMap, HashSet};
+
+use narrow::Narrow;
 
 use super::{Cx, Refusal};
 use crate::graph::{Graph, Shape, ValueId};
@@ -47,8 +50,8 @@ pub(crate) struct Known {
     elements: HashMap<ValueId, Vec<Number>>,
     /// Values of integers none of which is negative, constants aside.
     natural: HashSet<ValueId>,
-    /// Values of integers that are computed from extents and fit in 32 bits for it, constants aside.
-    narrow: HashSet<ValueId>,
+    /// Values of integers that fit in 32 bits, constants aside.
+    narrow: HashMap<ValueId, Narrow>,
     /// Extents that the model gives one name are one.
     named: HashMap<String, Symbol>,
     /// For values that are computed in another type than the model's, those of the model's type that they were made from.
@@ -154,8 +157,8 @@ impl Known {
                 if self.is_natural_result(graph, node, result) {
                     self.natural.insert(id);
                 }
-                if self.is_narrow_result(graph, node) {
-                    self.narrow.insert(id);
+                if let Some(narrow) = self.narrow_result(graph, node, result) {
+                    self.narrow.insert(id, narrow);
                 }
                 if let Some(elements) = self.result_elements(graph, node, result) {
                     self.elements.insert(id, elements);
@@ -198,12 +201,6 @@ impl Known {
         self.natural.contains(&x) || constant()
     }
 
-    /// True where every element of `x` fits in 32 bits.
-    fn is_narrow(&self, graph: &Graph, x: ValueId) -> bool {
-        let fits = |ints: Vec<i64>| ints.iter().all(|&i| i32::try_from(i).is_ok());
-        self.narrow.contains(&x) || graph.const_ints(x).is_some_and(fits)
-    }
-
     /// The data of `x`, where every element is known though nodes compute it.
     pub fn settled(&mut self, graph: &Graph, x: ValueId) -> Option<Tensor> {
         self.catch_up(graph);
@@ -241,7 +238,7 @@ impl Cx<'_> {
     /// True where every element of `x` fits in 32 bits: it may be computed in `INT32` by kernels that have no `INT64`.
     pub fn is_narrow(&mut self, x: ValueId) -> bool {
         self.known.catch_up(self.b.graph);
-        self.known.is_narrow(self.b.graph, x)
+        self.known.narrow(self.b.graph, x).is_some()
     }
 
     /// The integers of `x`, where all of them are known.

@@ -141,14 +141,15 @@ impl Cx<'_> {
 
     /// Every element of `id` `size` times along `axis`, and no more of them than `x` has.
     fn repeat_blocks(&mut self, id: ValueId, x: ValueId, axis: usize, size: usize) -> Result<ValueId, Refusal> {
-        let (extents, blocks) = (self.fixed_shape(x)?, self.fixed_shape(id)?);
-        let fits = blocks.len() == extents.len() && blocks[axis].checked_mul(size).is_some_and(|n| n >= extents[axis]);
-        if !fits {
-            let what = format!("scales of {blocks:?} for {extents:?} in blocks of {size}");
+        let extent = self.dim(x, axis).filter(|_| self.rank(id) == self.rank(x));
+        let fits =
+            |extent: &usize| self.dim(id, axis).is_none_or(|n| n.checked_mul(size).is_some_and(|n| n >= *extent));
+        let Some(extent) = extent.filter(fits) else {
+            let what = format!("scales of {} for {} in blocks of {size}", self.shape(id), self.shape(x));
             return Err(Refusal::new(what, "check the model with onnx.checker").about("attribute block_size"));
-        }
-        countable(&extents)?;
-        let indices = self.b.constant(Tensor::vector((0..extents[axis]).map(|i| (i / size) as i32).collect()));
+        };
+        countable(&[extent])?;
+        let indices = self.b.constant(Tensor::vector((0..extent).map(|i| (i / size) as i32).collect()));
         Ok(self.b.gather(id, indices, axis)?)
     }
 }

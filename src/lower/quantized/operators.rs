@@ -2,7 +2,10 @@
 
 use super::grid::{Along, Linear};
 use crate::graph::ValueId;
-use crate::lower::{Cx, Refusal, Results, activation, concat, conv, elementwise, logic, matmul, pool, reduce, softmax};
+use crate::lower::conv::perm;
+use crate::lower::{
+    Cx, Refusal, Results, activation, concat, conv, elementwise, logic, matmul, pool, recurrent, reduce, softmax,
+};
 use crate::tensor::DType;
 
 /// Operators on real numbers are meant as of this operator set, whatever the model imports.
@@ -55,6 +58,28 @@ impl Cx<'_> {
         let (scale, zero_point) = (self.b.scalar(1f32), self.optional(i));
         let linear = self.along(x, scale, zero_point, axis)?;
         self.dequantized(x, linear)
+    }
+
+    /// Scale and zero point at operands `i` and `i + 1` of weights `[directions, rows, columns]`: one for each direction, or for each
+    /// column of each.
+    fn linear_of_directions(&mut self, w: ValueId, i: usize) -> Result<Linear, Refusal> {
+        let (scale, zero_point) = (self.input(i)?, self.optional(i + 1));
+        let columns = self.rank(scale) == 2;
+        if self.dim(w, 0) == Some(1) {
+            let scale = self.b.reshape(scale, &[-1])?;
+            let zero_point = zero_point.map(|id| self.b.reshape(id, &[-1])).transpose()?;
+            return self.along(w, scale, zero_point, if columns { 2 } else { 0 });
+        }
+        if !columns {
+            return self.along(w, scale, zero_point, 0);
+        }
+        let mut between = |id: ValueId| {
+            let dims = self.fixed_shape(id)?;
+            let [directions, columns] = dims[..] else { return Err(Refusal::new("scales of another rank", "")) };
+            Ok(self.b.reshape(id, &[directions as i64, 1, columns as i64])?)
+        };
+        let (scale, zero_point) = (between(scale)?, zero_point.map(&mut between).transpose()?);
+        Ok(Linear { scale, zero_point, along: Along::Broadcast })
     }
 
     /// The product of two scales, for a bias.
@@ -292,4 +317,23 @@ fn product(cx: &mut Cx<'_>, a: ValueId, b: ValueId, bias: usize) -> Results {
         Some(bias) => Ok(vec![cx.b.add(y, bias)?]),
         None => Ok(vec![y]),
     }
+}
+
+/// Lowers com.microsoft `DynamicQuantizeLSTM` to the arithmetic of its steps on float32.
+///
+/// # Accepts
+/// What `LSTM` accepts; weights with a scale and a zero point for each direction or each gate's row. The operand and the state are not
+/// rounded to 8 bits on the way, as ONNX Runtime does: a note says so.
+/// # Produces
+/// What `LSTM` becomes. Constant weights of one direction stay integers in the file.
+pub(in crate::lower) fn dynamic_quantize_lstm(cx: &mut Cx<'_>) -> Results {
+    let mut operands: Vec<Option<ValueId>> = (0..8).map(|i| cx.optional(i)).collect();
+    for (operand, scale) in [(1, 8), (2, 10)] {
+        let w = cx.input(operand)?;
+        let linear = cx.linear_of_directions(w, scale)?;
+        let w = cx.dequantized(w, linear)?;
+        operands[operand] = Some(cx.b.transpose(w, &perm(&[0, 2, 1]))?);
+    }
+    cx.note("its operand and state are not rounded to 8 bits");
+    cx.acting_as("LSTM", OPSET, operands, recurrent::lstm)
 }
