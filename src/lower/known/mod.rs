@@ -99,8 +99,8 @@ impl Known {
         if known.natural.contains(&outer) {
             self.natural.insert(id);
         }
-        if known.narrow.contains(&outer) {
-            self.narrow.insert(id);
+        if let Some(&why) = known.narrow.get(&outer) {
+            self.narrow.insert(id, why);
         }
     }
 
@@ -118,7 +118,7 @@ impl Known {
     /// Takes down that `x` counts something: not negative, and small.
     pub fn set_count(&mut self, x: ValueId) {
         self.natural.insert(x);
-        self.narrow.insert(x);
+        self.narrow.insert(x, Narrow::Counted);
     }
 
     pub fn unknown_extent(&mut self) -> Number {
