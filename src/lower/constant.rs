@@ -1,9 +1,11 @@
 //! ONNX operators that make values from nothing but attributes and shapes: `Constant`, `ConstantOfShape`, `EyeLike`, `Range`.
 
+use super::cast::cast_to;
 use super::kernel_type::no_kernel;
 use super::known::Number;
+use super::trilu::beside_diagonal;
 use super::{Cx, Refusal, Results, countable};
-use crate::graph::Op;
+use crate::graph::{Compare, Op};
 use crate::onnx;
 use crate::tensor::{DType, Tensor};
 
@@ -84,29 +86,25 @@ pub(super) fn constant_of_shape(cx: &mut Cx<'_>) -> Results {
     Ok(vec![cx.refine(filled, &numbers.unwrap_or_default())])
 }
 
-/// Lowers ONNX `EyeLike` to a constant.
+/// Lowers ONNX `EyeLike` to a constant, or `EQUAL`.
 ///
 /// # Accepts
-/// Operands of known shape, `dtype`, `k`.
+/// `dtype`, `k`; extents that are known or not.
 /// # Produces
-/// A constant.
-/// # Refuses
-/// Operands with unknown extents.
+/// A constant; `RANGE → EQUAL → CAST` where it is large or an extent is not known.
 pub(super) fn eye_like(cx: &mut Cx<'_>) -> Results {
     let x = cx.input(0)?;
     let dtype = match cx.int("dtype")? {
         Some(number) => element_type(number)?,
         None => cx.dtype(x),
     };
-    let offset = cx.int_or("k", 0)?;
-    let &[rows, columns] = cx.fixed_shape(x)?.as_slice() else {
+    if cx.rank(x) != 2 {
         return Err(Refusal::new("the operand must have rank 2", "check the model with onnx.checker"));
-    };
-    countable(&[rows, columns])?;
-    let on_diagonal = |row: usize, column: usize| column as i64 == (row as i64).saturating_add(offset);
-    let ones = (0..rows).flat_map(|row| (0..columns).map(move |column| u8::from(on_diagonal(row, column))));
-    let eye = Tensor::from_vec(&[rows, columns], ones.collect()).cast(dtype);
-    Ok(vec![cx.b.constant(eye.map_err(|_| no_kernel(dtype))?)])
+    }
+    let offset = cx.b.scalar(cx.int_or("k", 0)?);
+    let extents = [cx.extent_of(x, 0)?, cx.extent_of(x, 1)?];
+    let diagonal = beside_diagonal(cx, extents, offset, Compare::Equal)?;
+    Ok(vec![cast_to(cx, diagonal, dtype)?])
 }
 
 /// The element type that an attribute gives by number.

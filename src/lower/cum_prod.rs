@@ -9,12 +9,12 @@ use crate::tensor::DType;
 /// Lowers ONNX `CumProd` to products with shifted copies of the operand.
 ///
 /// # Accepts
-/// Floats up to 32 bits and integers up to 32 bits and int64; `exclusive`, `reverse`; an axis that is constant or fed at run time.
+/// Floats, integers up to 32 bits and int64; `exclusive`, `reverse`; an axis that is constant or fed at run time.
 /// # Produces
 /// `SLICE → PADV2 → MUL` for each doubling of the distance, on the operand reshaped to rank 3; between `REVERSE_V2` for `reverse`. Along every axis, and
 /// one chosen by `SELECT_V2`, where the axis is fed.
 /// # Refuses
-/// float64 and uint64; an axis of unknown extent.
+/// uint64; an axis of unknown extent.
 pub(super) fn cum_prod(cx: &mut Cx<'_>) -> Results {
     let (x, axis) = (cx.input(0)?, cx.input(1)?);
     let (exclusive, reverse) = (cx.flag_or("exclusive", false)?, cx.flag_or("reverse", false)?);
@@ -52,7 +52,6 @@ fn along(cx: &mut Cx<'_>, x: ValueId, axis: usize, exclusive: bool, reverse: boo
     let extent = extent.ok_or_else(|| Refusal::new("the extent of the axis must be known", "pin it with --shape"))?;
     let wide = match dtype {
         DType::F32 | DType::I32 | DType::I64 => dtype,
-        DType::F16 | DType::BF16 => DType::F32,
         DType::I8 | DType::U8 | DType::I16 | DType::U16 => DType::I32,
         DType::U32 => DType::I64,
         _ => return Err(no_kernel(dtype)),

@@ -3,7 +3,7 @@
 use super::conv::require_float32;
 use super::reduce::{p_power, p_root};
 use super::window::{Window, add_height, channels_last_pads, drop_axis};
-use super::{Cx, Refusal, Results, countable};
+use super::{Cx, Refusal, Results, countable, pool_indices};
 use crate::graph::{Activation, Binary, Dim, Op, Padding, Pool, Precision, SliceMasks, ValueId};
 use crate::tensor::{DType, Tensor};
 
@@ -13,13 +13,17 @@ use crate::tensor::{DType, Tensor};
 /// One to three spatial axes; float32, int8, uint8; any pads, strides, dilations, `ceil_mode`.
 /// # Produces
 /// `PADV2? → MAX_POOL_2D`, channels last, padded with the lowest number. Three axes or dilation: the largest of strided slices, one
-/// for each element of the kernel.
+/// for each element of the kernel. `Indices`: `ARG_MAX` over such slices, and constant positions.
 /// # Refuses
-/// The result `Indices`; unknown spatial extents where they matter.
+/// Unknown spatial extents where they matter.
 pub(super) fn max_pool(cx: &mut Cx<'_>) -> Results {
-    cx.ignore(&["storage_order"]);
+    let column_major = cx.flag_or("storage_order", false)?;
     let x = cx.input(0)?;
-    Ok(vec![pool(cx, x, Kind::Max)?])
+    let mut results = vec![pool(cx, x, Kind::Max)?];
+    if cx.wants_output(1) {
+        results.push(pool_indices::indices(cx, column_major)?);
+    }
+    Ok(results)
 }
 
 /// Lowers ONNX `AveragePool` to `AVERAGE_POOL_2D`.
@@ -110,18 +114,9 @@ fn channels_last(
         true => round_up(cx, x, window, extents, &pads)?,
         false => vec![0; extents.len()],
     };
-    let all: Vec<(usize, usize)> =
-        pads.iter().zip(&end).map(|(&(before, after), &end)| (before, after + end)).collect();
     let padded = match kind {
-        Kind::Max => {
-            let lowest = match cx.dtype(x) {
-                DType::I8 => cx.b.scalar(i8::MIN),
-                DType::U8 => cx.b.scalar(u8::MIN),
-                _ => cx.b.scalar(f32::NEG_INFINITY),
-            };
-            cx.b.pad_with(x, &channels_last_pads(&all), lowest)?
-        }
-        Kind::Average { .. } | Kind::Sum => cx.b.pad(x, &channels_last_pads(&all))?,
+        Kind::Max => pad_lowest(cx, x, &pads, &end)?,
+        Kind::Average { .. } | Kind::Sum => cx.b.pad(x, &channels_last_pads(&with_end(&pads, &end)))?,
     };
     let y =
         if builtin { pool_2d(cx, padded, window, Padding::Valid, kind)? } else { by_slices(cx, padded, window, kind)? };
@@ -138,6 +133,26 @@ fn channels_last(
     }
 }
 
+fn with_end(pads: &[(usize, usize)], end: &[usize]) -> Vec<(usize, usize)> {
+    pads.iter().zip(end).map(|(&(before, after), &end)| (before, after + end)).collect()
+}
+
+/// Padding that no maximum is found in; `x` has its channels last.
+pub(super) fn pad_lowest(
+    cx: &mut Cx<'_>,
+    x: ValueId,
+    pads: &[(usize, usize)],
+    end: &[usize],
+) -> Result<ValueId, Refusal> {
+    let lowest = match cx.dtype(x) {
+        DType::I8 => cx.b.scalar(i8::MIN),
+        DType::U8 => cx.b.scalar(u8::MIN),
+        DType::I32 => cx.b.scalar(i32::MIN),
+        _ => cx.b.scalar(f32::NEG_INFINITY),
+    };
+    Ok(cx.b.pad_with(x, &channels_last_pads(&with_end(pads, end)), lowest)?)
+}
+
 fn pool_2d(cx: &mut Cx<'_>, x: ValueId, window: &Window, padding: Padding, kind: Kind) -> Result<ValueId, Refusal> {
     let op = Op::Pool2d {
         kind: if kind == Kind::Max { Pool::Max } else { Pool::Average },
@@ -151,7 +166,7 @@ fn pool_2d(cx: &mut Cx<'_>, x: ValueId, window: &Window, padding: Padding, kind:
 
 /// What must be added at the end of each axis so that rounding down gives what `ceil_mode` asks for. A window that would
 /// begin in the padding at the end is left out.
-fn round_up(
+pub(super) fn round_up(
     cx: &Cx<'_>,
     x: ValueId,
     window: &Window,
@@ -180,6 +195,28 @@ const MOST_SLICES: usize = 1 << 12;
 
 /// The pool as one strided slice for each element of the kernel, joined element by element.
 fn by_slices(cx: &mut Cx<'_>, x: ValueId, window: &Window, kind: Kind) -> Result<ValueId, Refusal> {
+    let (join, scale) = match kind {
+        Kind::Max => (Binary::Maximum, None),
+        Kind::Sum => (Binary::Add, None),
+        Kind::Average { .. } => (Binary::Add, Some(1.0 / window.kernel.iter().product::<usize>() as f32)),
+    };
+    let slices = slices(cx, x, window)?;
+    let (&first, others) = slices.split_first().ok_or_else(|| Refusal::new("an empty kernel", ""))?;
+    let mut joined = first;
+    for &part in others {
+        joined = cx.b.binary(join, joined, part)?;
+    }
+    match scale {
+        Some(scale) => {
+            let scale = cx.b.scalar(scale);
+            Ok(cx.b.mul(joined, scale)?)
+        }
+        None => Ok(joined),
+    }
+}
+
+/// For each element of the kernel, in row-major order, the elements of the padded, channels-last `x` that it falls on.
+pub(super) fn slices(cx: &mut Cx<'_>, x: ValueId, window: &Window) -> Result<Vec<ValueId>, Refusal> {
     let spatial = window.kernel.len();
     let out: Vec<usize> = (0..spatial)
         .map(|axis| {
@@ -190,18 +227,13 @@ fn by_slices(cx: &mut Cx<'_>, x: ValueId, window: &Window, kind: Kind) -> Result
             Ok(room / window.strides[axis] + 1)
         })
         .collect::<Result<_, Refusal>>()?;
-    let (join, scale) = match kind {
-        Kind::Max => (Binary::Maximum, None),
-        Kind::Sum => (Binary::Add, None),
-        Kind::Average { .. } => (Binary::Add, Some(1.0 / window.kernel.iter().product::<usize>() as f32)),
-    };
-    let mut joined: Option<ValueId> = None;
-    let slices = countable(&window.kernel)?;
-    if slices > MOST_SLICES {
-        let what = format!("has {slices} elements, and each would take operators of its own");
+    let count = countable(&window.kernel)?;
+    if count > MOST_SLICES {
+        let what = format!("has {count} elements, and each would take operators of its own");
         return Err(Refusal::new(what, "use a smaller kernel").about("attribute kernel_shape"));
     }
-    for flat in 0..slices {
+    let mut slices = Vec::with_capacity(count);
+    for flat in 0..count {
         let mut rest = flat;
         let (mut begin, mut end, mut strides) =
             (vec![0i64; spatial + 2], vec![0i64; spatial + 2], vec![1i64; spatial + 2]);
@@ -216,20 +248,9 @@ fn by_slices(cx: &mut Cx<'_>, x: ValueId, window: &Window, kind: Kind) -> Result
         let whole = 1 | 1 << (spatial + 1);
         let masks = SliceMasks { begin: whole, end: whole, ..SliceMasks::default() };
         let (begin, end, strides) = (cx.b.ints(&begin)?, cx.b.ints(&end)?, cx.b.ints(&strides)?);
-        let part = cx.b.one(Op::StridedSlice(masks), &[x, begin, end, strides])?;
-        joined = Some(match joined {
-            None => part,
-            Some(sum) => cx.b.binary(join, sum, part)?,
-        });
+        slices.push(cx.b.one(Op::StridedSlice(masks), &[x, begin, end, strides])?);
     }
-    let joined = joined.ok_or_else(|| Refusal::new("an empty kernel", "").about("attribute kernel_shape"))?;
-    match scale {
-        Some(scale) => {
-            let scale = cx.b.scalar(scale);
-            Ok(cx.b.mul(joined, scale)?)
-        }
-        None => Ok(joined),
-    }
+    Ok(slices)
 }
 
 /// [`correct_divisor`] for extents that are only known at run time: the share of each window that counts is the average of ones

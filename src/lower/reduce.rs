@@ -277,10 +277,9 @@ pub(super) fn arg_extremum(cx: &mut Cx<'_>) -> Results {
     let op = if is_max { Op::ArgMax { to: DType::I64 } } else { Op::ArgMin { to: DType::I64 } };
     let mut y = cx.b.one(op, &[x, operand])?;
     if last {
-        let extent = cx
-            .dim(x, axis)
-            .ok_or_else(|| Refusal::new("the extent of the axis must be known", "pin it with --shape NAME=.."))?;
-        let top = cx.b.scalar(extent as i64 - 1);
+        let (extent, one) = (cx.extent_of(x, axis)?, cx.b.scalar(1i32));
+        let top = cx.b.sub(extent, one)?;
+        let top = cx.b.cast(top, DType::I64)?;
         y = cx.b.sub(top, y)?;
     }
     if keep_dims {

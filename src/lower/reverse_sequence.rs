@@ -14,7 +14,7 @@ const KERNEL: &[DType] = &[DType::F32, DType::U8, DType::I16, DType::I32, DType:
 /// # Produces
 /// `REVERSE_SEQUENCE`, between casts for types that its kernel lacks.
 /// # Refuses
-/// float64 and uint64.
+/// uint64.
 pub(super) fn reverse_sequence(cx: &mut Cx<'_>) -> Results {
     let (x, lengths) = (cx.input(0)?, cx.input(1)?);
     let batch = cx.axis(cx.int_or("batch_axis", 1)?, x).map_err(|r| r.about("attribute batch_axis"))?;

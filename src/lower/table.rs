@@ -1,11 +1,12 @@
 //! THE TABLE: every ONNX operator that is accepted, and the function that lowers it.
 
 use super::{
-    Cx, Results, activation, attention, batch_normalization, bit_cast, bit_shift, cast, center_crop_pad, concat,
-    constant, contrib, control, conv, conv_transpose, cum_prod, depth_to_space, det, einsum, elementwise, erf, expand,
-    gather, identity, integer, logic, loss, matmul, ml, nonzero, normalization, one_hot, pad, pool, quantized,
-    recurrent, reduce, reshape, resize, reverse_sequence, sample, scan, scatter, sequence, shape, signal, slice,
-    softmax, split, tensor_scatter, tf_idf, top_k, transpose, trigonometry, trilu,
+    Cx, Results, activation, attention, batch_normalization, bit_cast, bit_shift, cast, center_crop_pad, col2im,
+    concat, constant, contrib, control, conv, conv_transpose, cum_prod, depth_to_space, det, einsum, elementwise, erf,
+    expand, gather, identity, integer, logic, loss, matmul, ml, non_max_suppression, nonzero, normalization, one_hot,
+    pad, pool, pool_indices, quantized, recurrent, reduce, reshape, resize, reverse_sequence, sample, scan, scatter,
+    sequence, shape, signal, slice, softmax, split, tensor_scatter, tf_idf, top_k, transpose, trigonometry, trilu,
+    unique,
 };
 
 /// One accepted operator.
@@ -35,6 +36,11 @@ const fn ml(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
 /// An operator of ONNX Runtime.
 const fn ms(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
     Row { domain: "com.microsoft", op, lower, lists: false }
+}
+
+/// An operator that ONNX tries out.
+const fn preview(op: &'static str, lower: fn(&mut Cx<'_>) -> Results) -> Row {
+    Row { domain: "ai.onnx.preview", op, lower, lists: false }
 }
 
 /// An operator that [`super::patterns`] puts together.
@@ -74,6 +80,7 @@ pub const TABLE: &[Row] = &[
     std("Celu", activation::celu),
     std("CenterCropPad", center_crop_pad::center_crop_pad),
     std("Clip", activation::clip),
+    std("Col2Im", col2im::col_2_im),
     std("Compress", nonzero::compress),
     std("Concat", concat::concat),
     lists("ConcatFromSequence", sequence::concat),
@@ -143,6 +150,7 @@ pub const TABLE: &[Row] = &[
     std("Max", elementwise::variadic),
     std("MaxPool", pool::max_pool),
     std("MaxRoiPool", sample::max_roi_pool),
+    std("MaxUnpool", pool_indices::max_unpool),
     std("Mean", elementwise::variadic),
     std("MeanVarianceNormalization", normalization::mean_variance_normalization),
     std("MelWeightMatrix", signal::mel_weight_matrix),
@@ -152,6 +160,7 @@ pub const TABLE: &[Row] = &[
     std("Mul", elementwise::binary),
     std("Neg", elementwise::unary),
     std("NegativeLogLikelihoodLoss", loss::negative_log_likelihood_loss),
+    std("NonMaxSuppression", non_max_suppression::non_max_suppression),
     std("NonZero", nonzero::non_zero),
     std("Not", logic::not),
     std("OneHot", one_hot::one_hot),
@@ -230,6 +239,7 @@ pub const TABLE: &[Row] = &[
     std("TopK", top_k::top_k),
     std("Transpose", transpose::transpose),
     std("Trilu", trilu::trilu),
+    std("Unique", unique::unique),
     std("Unsqueeze", reshape::unsqueeze),
     std("Upsample", resize::upsample),
     std("Where", logic::where_),
@@ -266,6 +276,7 @@ pub const TABLE: &[Row] = &[
     ml("TreeEnsemble", ml::tree_ensemble),
     ml("TreeEnsembleClassifier", ml::tree_ensemble_classifier),
     ml("TreeEnsembleRegressor", ml::tree_ensemble_regressor),
+    preview("FlexAttention", attention::flex_attention),
     ms("Attention", contrib::packed_attention),
     ms("BiasAdd", contrib::bias_add),
     ms("BiasGelu", contrib::bias_gelu),

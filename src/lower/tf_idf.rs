@@ -1,9 +1,14 @@
 //! ONNX `TfIdfVectorizer`.
 
-use super::window::insert_axis;
+use std::ops::RangeInclusive;
+
+use super::window::{drop_axis, insert_axis};
 use super::{Cx, Refusal, Results, countable};
-use crate::graph::{Binary, Compare, Reduce, ValueId};
+use crate::graph::{Binary, Compare, Op, Reduce, ValueId};
 use crate::tensor::{DType, Tensor};
+
+/// Each skip takes operators of its own.
+const MOST_SKIPS: usize = 256;
 
 /// Lowers ONNX `TfIdfVectorizer` to `EQUAL` and sums.
 ///
@@ -21,7 +26,7 @@ pub(super) fn tf_idf_vectorizer(cx: &mut Cx<'_>) -> Results {
     let request = Request::read(cx)?;
     let single = cx.rank(x) == 1;
     let rows = if single { insert_axis(cx, x, 0)? } else { x };
-    let length = cx.dim(rows, 1).filter(|_| cx.rank(rows) == 2);
+    let length = if cx.rank(rows) == 2 { cx.dim(rows, 1) } else { None };
     let length = length.ok_or_else(|| {
         Refusal::new(format!("sequences of {}", cx.shape(x)), "pin their length with --shape NAME=..")
     })?;
@@ -29,19 +34,12 @@ pub(super) fn tf_idf_vectorizer(cx: &mut Cx<'_>) -> Results {
     for (n, grams) in &request.grams {
         counts.push(request.count(cx, rows, length, *n, grams)?);
     }
-    let zero = cx.b.scalar(0f32);
-    let mut y = if counts.is_empty() {
-        let batch = cx.extent_vector(rows, 0)?;
-        let one = cx.b.ints(&[1])?;
-        let shape = cx.b.concat(&[batch, one], 0)?;
-        cx.b.one(crate::graph::Op::Fill, &[shape, zero])?
-    } else {
-        let all = cx.b.concat(&counts, 1)?;
-        // One column of zeros at the end, for numbers that no n-gram counts for.
-        cx.b.pad(all, &[(0, 0), (0, 1)])?
-    };
-    y = cx.gather_axis(y, &request.columns, 1)?;
+    // One column of zeros at the end, for numbers that no n-gram counts for.
+    counts.push(zeros(cx, rows, 1)?);
+    let all = if let &[only] = counts.as_slice() { only } else { cx.b.concat(&counts, 1)? };
+    let mut y = cx.gather_axis(all, &request.columns, 1)?;
     if request.binary {
+        let zero = cx.b.scalar(0f32);
         let some = cx.b.compare(Compare::Greater, y, zero)?;
         y = cx.b.cast(some, DType::F32)?;
     }
@@ -49,7 +47,7 @@ pub(super) fn tf_idf_vectorizer(cx: &mut Cx<'_>) -> Results {
         let weights = cx.b.constant(Tensor::vector(weights));
         y = cx.b.mul(y, weights)?;
     }
-    Ok(vec![if single { super::window::drop_axis(cx, y, 0)? } else { y }])
+    Ok(vec![if single { drop_axis(cx, y, 0)? } else { y }])
 }
 
 /// Attributes.
@@ -67,80 +65,33 @@ struct Request {
 
 impl Request {
     fn read(cx: &Cx<'_>) -> Result<Request, Refusal> {
-        let bad = |name: &str| {
-            Refusal::new("does not fit the other attributes", "check the model with onnx.checker")
-                .about(format!("attribute {name}"))
-        };
         let natural = |name: &str| {
             let n = cx.int(name)?.and_then(|n| i32::try_from(n).ok()).filter(|&n| n >= 0);
-            n.map(|n| n as usize).ok_or_else(|| bad(name))
+            n.map(|n| n as usize).ok_or_else(|| does_not_fit(name))
         };
-        let (shortest, longest, max_skip) =
-            (natural("min_gram_length")?.max(1), natural("max_gram_length")?, natural("max_skip_count")?);
-        let binary = match cx.string_or("mode", "")? {
-            "TF" | "TFIDF" => false,
-            "IDF" => true,
+        let lengths = natural("min_gram_length")?.max(1)..=natural("max_gram_length")?;
+        let max_skip = natural("max_skip_count")?;
+        if max_skip > MOST_SKIPS {
+            let what = format!("is {max_skip}, and each skip takes operators of its own");
+            return Err(Refusal::new(what, format!("use at most {MOST_SKIPS}")).about("attribute max_skip_count"));
+        }
+        let (weighted, binary) = match cx.string_or("mode", "")? {
+            "TF" => (false, false),
+            "IDF" => (true, true),
+            "TFIDF" => (true, false),
             other => return Err(Refusal::new(format!("is {other:?}"), "").about("attribute mode")),
         };
-        let weighted = cx.string_or("mode", "")? != "TF";
         let Some(pool) = cx.ints("pool_int64s")? else {
             let what = "the n-grams are strings, which TFLite graphs don't compute with";
             return Err(Refusal::new(what, "map tokens to int32 before the model").about("attribute pool_strings"));
         };
-        let starts = cx.ints("ngram_counts")?.unwrap_or_default();
         let indexes = cx.ints("ngram_indexes")?.unwrap_or_default();
-        let given = cx.floats("weights")?;
-        let mut grams = Vec::new();
-        let (mut of_gram, mut place) = (Vec::new(), Some(0i64));
-        for (i, &start) in starts.iter().enumerate() {
-            let n = i + 1;
-            let end = starts.get(i + 1).map_or(pool.len() as i64, |&end| end);
-            let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-            let part = range.and_then(|(start, end)| pool.get(start..end)).filter(|p| p.len() % n == 0);
-            let part = part.ok_or_else(|| bad("ngram_counts"))?;
-            let counts = (shortest..=longest).contains(&n) && !part.is_empty();
-            for _ in 0..part.len() / n {
-                of_gram.push(place.filter(|_| counts));
-                place = place.map(|p| p + i64::from(counts));
-            }
-            if counts {
-                grams.push((n, part.to_vec()));
-            }
-        }
-        if indexes.len() != of_gram.len() {
-            return Err(bad("ngram_indexes"));
-        }
-        let numbers = indexes.iter().copied().max().map_or(0, |n| n.saturating_add(1));
-        let numbers = usize::try_from(numbers).map_err(|_| bad("ngram_indexes"))?;
-        countable(&[numbers])?;
-        let none = place.unwrap_or(0);
-        let mut columns = vec![none; numbers];
-        for (&index, gram) in indexes.iter().zip(&of_gram) {
-            let column =
-                usize::try_from(index).ok().and_then(|i| columns.get_mut(i)).ok_or_else(|| bad("ngram_indexes"))?;
-            if let Some(gram) = gram {
-                if *column != none {
-                    return Err(
-                        Refusal::new(format!("{index} stands for two n-grams"), "").about("attribute ngram_indexes")
-                    );
-                }
-                *column = *gram;
-            }
-        }
-        if grams.is_empty() {
-            columns.fill(0);
-        }
-        let mut weights = None;
-        if let Some(given) = given.filter(|_| weighted) {
-            if given.len() != indexes.len() {
-                return Err(bad("weights"));
-            }
-            let mut by_number = vec![0f32; numbers];
-            for (&index, &weight) in indexes.iter().zip(given) {
-                by_number[index as usize] = weight;
-            }
-            weights = Some(by_number);
-        }
+        let (grams, place) = cut(pool, cx.ints("ngram_counts")?.unwrap_or_default(), &lengths)?;
+        let columns = columns(indexes, &place)?;
+        let weights = match cx.floats("weights")?.filter(|_| weighted) {
+            Some(given) => Some(by_number(given, indexes, columns.len())?),
+            None => None,
+        };
         Ok(Request { grams, columns, weights, binary, max_skip })
     }
 
@@ -178,13 +129,81 @@ impl Request {
         }
         match sum {
             Some(sum) => Ok(sum),
-            None => {
-                let batch = cx.extent_vector(rows, 0)?;
-                let width = cx.b.ints(&[grams.len() / n])?;
-                let shape = cx.b.concat(&[batch, width], 0)?;
-                let zero = cx.b.scalar(0f32);
-                Ok(cx.b.one(crate::graph::Op::Fill, &[shape, zero])?)
-            }
+            None => zeros(cx, rows, grams.len() / n),
         }
     }
+}
+
+/// As many rows as there are, of so many zeros.
+fn zeros(cx: &mut Cx<'_>, rows: ValueId, columns: usize) -> Result<ValueId, Refusal> {
+    let (batch, columns) = (cx.extent_vector(rows, 0)?, cx.b.ints(&[columns])?);
+    let shape = cx.b.concat(&[batch, columns], 0)?;
+    let zero = cx.b.scalar(0f32);
+    Ok(cx.b.one(Op::Fill, &[shape, zero])?)
+}
+
+fn does_not_fit(name: &str) -> Refusal {
+    Refusal::new("does not fit the other attributes", "check the model with onnx.checker")
+        .about(format!("attribute {name}"))
+}
+
+/// N-grams of the lengths that count, by length; and for every n-gram of the pool its place among those, if it is there.
+type Cut = (Vec<(usize, Vec<i64>)>, Vec<Option<i64>>);
+
+/// Cuts the pool where the n-grams of the next length begin.
+fn cut(pool: &[i64], starts: &[i64], lengths: &RangeInclusive<usize>) -> Result<Cut, Refusal> {
+    let (mut grams, mut places, mut next) = (Vec::new(), Vec::new(), 0i64);
+    for (i, &start) in starts.iter().enumerate() {
+        let n = i + 1;
+        let end = starts.get(n).map_or(pool.len() as i64, |&end| end);
+        let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+        let part = range.and_then(|(start, end)| pool.get(start..end)).filter(|part| part.len() % n == 0);
+        let part = part.ok_or_else(|| does_not_fit("ngram_counts"))?;
+        let counts = lengths.contains(&n) && !part.is_empty();
+        for _ in 0..part.len() / n {
+            places.push(counts.then_some(next));
+            next += i64::from(counts);
+        }
+        if counts {
+            grams.push((n, part.to_vec()));
+        }
+    }
+    Ok((grams, places))
+}
+
+/// For each number of the result the place of the n-gram that counts for it; past the last one where none does.
+fn columns(indexes: &[i64], places: &[Option<i64>]) -> Result<Vec<i64>, Refusal> {
+    let bad = || does_not_fit("ngram_indexes");
+    if indexes.len() != places.len() {
+        return Err(bad());
+    }
+    let numbers = indexes.iter().max().map_or(0, |n| n.saturating_add(1));
+    let numbers = countable(&[usize::try_from(numbers).map_err(|_| bad())?])?;
+    let none = places.iter().flatten().count() as i64;
+    let mut columns = vec![none; numbers];
+    for (&index, place) in indexes.iter().zip(places) {
+        let column = usize::try_from(index).ok().and_then(|i| columns.get_mut(i)).ok_or_else(bad)?;
+        match place {
+            Some(_) if *column != none => {
+                let what = format!("{index} stands for two n-grams");
+                return Err(Refusal::new(what, "").about("attribute ngram_indexes"));
+            }
+            Some(place) => *column = *place,
+            None => {}
+        }
+    }
+    Ok(columns)
+}
+
+/// What each number of the result is worth.
+fn by_number(weights: &[f32], indexes: &[i64], numbers: usize) -> Result<Vec<f32>, Refusal> {
+    let mut worth = vec![0f32; numbers];
+    if weights.len() != indexes.len() {
+        return Err(does_not_fit("weights"));
+    }
+    for (&index, &weight) in indexes.iter().zip(weights) {
+        let number = usize::try_from(index).ok().and_then(|i| worth.get_mut(i));
+        *number.ok_or_else(|| does_not_fit("ngram_indexes"))? = weight;
+    }
+    Ok(worth)
 }

@@ -6,3 +6,4 @@ mod common;
 mod custom;
 mod cutting;
 mod pinning;
+mod weights;

@@ -4,6 +4,7 @@
 //! heads. The operators of `com.microsoft` that attend use them from [`super::contrib`].
 
 mod causal_conv;
+mod flex;
 mod heads;
 mod linear;
 pub(super) mod mask;
@@ -12,6 +13,7 @@ pub(super) mod scaled_dot_product;
 mod standard;
 
 pub(super) use causal_conv::causal_conv_with_state;
+pub(super) use flex::flex_attention;
 pub(super) use heads::{merge_heads, split_heads};
 pub(super) use linear::linear_attention;
 pub(super) use rotary::rotary_embedding;

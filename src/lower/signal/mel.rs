@@ -24,7 +24,7 @@ pub(in crate::lower) fn mel_weight_matrix(cx: &mut Cx<'_>) -> Results {
     if !(bins >= 0.0 && length >= 0.0 && rate > 0.0) {
         return Err(Refusal::new(format!("{bins} bins of length {length} at rate {rate}"), ""));
     }
-    let (bins, rows) = (bins as usize, (length / 2.0).floor() as usize + 1);
+    let (bins, rows) = (bins as usize, ((length / 2.0).floor() as usize).saturating_add(1));
     countable(&[rows, bins])?;
     let mel = |hertz: f64| 2595.0 * (1.0 + hertz / 700.0).log10();
     let (low, high) = (mel(edges.0), mel(edges.1));
@@ -40,12 +40,12 @@ pub(in crate::lower) fn mel_weight_matrix(cx: &mut Cx<'_>) -> Results {
         let (left, center, right) = (points[bin], points[bin + 1], points[bin + 2]);
         let falls = center..right;
         if falls.contains(&row) {
-            return (right - row) as f64 / (right - center) as f64;
+            return right.saturating_sub(row) as f64 / right.saturating_sub(center) as f64;
         }
-        match center - left {
+        match center.saturating_sub(left) {
             0 if row == center => 1.0,
             0 => 0.0,
-            rise if (left..=center).contains(&row) => (row - left) as f64 / rise as f64,
+            rise if (left..=center).contains(&row) => row.saturating_sub(left) as f64 / rise as f64,
             _ => 0.0,
         }
     };

@@ -39,6 +39,7 @@ impl Transform {
     /// the operand, `(number, part)`.
     fn matrix(&self, given: usize, parts: usize) -> Result<Vec<f64>, Refusal> {
         let (numbers, result_parts) = self.result();
+        countable(&[self.length])?;
         let size = countable(&[numbers, result_parts, given, parts])?;
         let angles: Vec<(f64, f64)> =
             (0..self.length).map(|i| (std::f64::consts::TAU * i as f64 / self.length as f64).sin_cos()).collect();

@@ -29,7 +29,7 @@ enum Aggregate {
 /// # Produces
 /// For each level `GATHER → LESS_EQUAL → CAST → ADD`; at the end `GATHER` of the leaves, and `SUM`, `REDUCE_MIN` or `REDUCE_MAX`.
 /// # Refuses
-/// Trees that are none: with loops, or with nodes that are not there.
+/// Trees that are none: with loops, or with nodes that are not there; more than 1024 levels.
 pub(in crate::lower) fn tree_ensemble_regressor(cx: &mut Cx<'_>) -> Results {
     let aggregate = match cx.string_or("aggregate_function", "SUM")? {
         "SUM" => Aggregate::Sum,
@@ -58,7 +58,7 @@ pub(in crate::lower) fn tree_ensemble_regressor(cx: &mut Cx<'_>) -> Results {
 /// # Produces
 /// As `TreeEnsembleRegressor`; where there are sets, `EQUAL → REDUCE_ANY` beside each comparison.
 /// # Refuses
-/// Trees that are none: with loops, or with nodes that are not there.
+/// Trees that are none: with loops, or with nodes that are not there; more than 1024 levels.
 pub(in crate::lower) fn tree_ensemble(cx: &mut Cx<'_>) -> Results {
     let aggregate = match cx.int_or("aggregate_function", 1)? {
         0 => Aggregate::Average,
@@ -162,7 +162,7 @@ fn scores(cx: &mut Cx<'_>, ensemble: &Ensemble, targets: usize, aggregate: Aggre
     Ok(scores)
 }
 
-impl Table {
+impl Table<'_> {
     /// The leaf that each row, `[N, F]`, reaches in each tree: `[N, trees]`, `INT32`.
     fn walk(&self, cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
         let feature = cx.b.constant(Tensor::vector(self.feature.clone()));

@@ -3,8 +3,11 @@ use super::read::{Ensemble, Mode, Node};
 use crate::lower::{Refusal, countable};
 use crate::tensor::Tensor;
 
+/// Every level takes operators of its own.
+const MOST_LEVELS: usize = 1 << 10;
+
 /// All nodes of all trees, roots first. The children of a node lie side by side, the one for a comparison that fails first.
-pub(super) struct Table {
+pub(super) struct Table<'a> {
     pub trees: usize,
     pub depth: usize,
     pub feature: Vec<i32>,
@@ -16,12 +19,12 @@ pub(super) struct Table {
     pub equal: Vec<bool>,
     /// Nodes at which NaN goes to the second child.
     pub nan_goes_up: Vec<bool>,
-    members: Vec<Vec<f32>>,
-    weights: Vec<Vec<(usize, f32)>>,
+    members: Vec<&'a [f32]>,
+    weights: Vec<&'a [(usize, f32)]>,
 }
 
-impl Table {
-    pub fn of(ensemble: &Ensemble) -> Result<Table, Refusal> {
+impl<'a> Table<'a> {
+    pub fn of(ensemble: &'a Ensemble) -> Result<Table<'a>, Refusal> {
         let mut table = Table {
             trees: ensemble.roots.len(),
             depth: 0,
@@ -37,8 +40,9 @@ impl Table {
         let mut slots = level.len();
         while !level.is_empty() {
             countable(&[slots])?;
-            if table.depth > ensemble.nodes.len() {
-                let what = "nodes lead back to one before them";
+            if table.depth > MOST_LEVELS {
+                let what =
+                    format!("there are more than {MOST_LEVELS} levels of nodes, or a node leads back to one before it");
                 return Err(
                     Refusal::new(what, "check the model with onnx.checker").about("attribute nodes_truenodeids")
                 );
@@ -57,13 +61,13 @@ impl Table {
     }
 
     /// Adds a node, whose children will be at `child` and after it; gives those, the first one first.
-    fn add(&mut self, node: &Node, child: usize) -> Option<[usize; 2]> {
+    fn add(&mut self, node: &'a Node, child: usize) -> Option<[usize; 2]> {
         let own = self.child.len() as i32;
         match node {
             Node::Leaf { weights } => {
                 self.push(0, f32::NAN, own, false, false);
-                self.weights.push(weights.clone());
-                self.members.push(Vec::new());
+                self.weights.push(weights);
+                self.members.push(&[]);
                 None
             }
             Node::Branch { feature, mode, threshold, members, missing_is_true, on_true, on_false } => {
@@ -80,8 +84,8 @@ impl Table {
                 // NaN is unequal to everything, and nothing else holds for it.
                 let holds_for_nan = *mode == Mode::Neq || *missing_is_true;
                 self.push(*feature, threshold, child as i32, equal, holds_for_nan != swapped);
-                self.weights.push(Vec::new());
-                self.members.push(members.clone());
+                self.weights.push(&[]);
+                self.members.push(members);
                 Some(if swapped { [*on_true, *on_false] } else { [*on_false, *on_true] })
             }
         }
@@ -102,9 +106,9 @@ impl Table {
 
     /// The sets of the nodes that look for membership, filled with NaN to one length; `None` where there is none.
     pub fn members(&self) -> Option<Tensor> {
-        let longest = self.members.iter().map(Vec::len).max().filter(|&n| n > 0)?;
+        let longest = self.members.iter().map(|set| set.len()).max().filter(|&n| n > 0)?;
         countable(&[self.members.len(), longest]).ok()?;
-        let filled = |set: &Vec<f32>| {
+        let filled = |set: &&[f32]| {
             set.iter().copied().chain(std::iter::repeat_n(f32::NAN, longest - set.len())).collect::<Vec<_>>()
         };
         Some(Tensor::from_vec(&[self.members.len(), longest], self.members.iter().flat_map(filled).collect()))
@@ -119,7 +123,7 @@ impl Table {
         };
         let mut values = vec![nothing; countable(&[self.weights.len(), targets])?];
         for (row, weights) in self.weights.iter().enumerate() {
-            for &(target, weight) in weights {
+            for &(target, weight) in *weights {
                 if target >= targets {
                     return Err(super::does_not_fit("n_targets"));
                 }
