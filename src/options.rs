@@ -72,8 +72,8 @@ pub struct Options {
     pub allow_custom: BTreeSet<String>,
     pub channels_last: ChannelsLast,
     /// Loops of up to so many steps are written out, one step after the other; longer ones become `WHILE`. Steps that are written
-    /// out are optimized and quantized like the rest of the model, but make the file larger.
-    pub unroll: usize,
+    /// out are optimized and quantized like the rest of the model, but make the file larger. `None` for what each operator does best.
+    pub unroll: Option<usize>,
     pub float64: Float64,
     /// Rewrites that make the graph smaller or faster; off for finding faults.
     pub passes: bool,
@@ -93,7 +93,7 @@ impl Default for Options {
             batch: None,
             allow_custom: BTreeSet::new(),
             channels_last: ChannelsLast::Keep,
-            unroll: 16,
+            unroll: None,
             float64: Float64::Keep,
             passes: true,
             layout: true,

@@ -53,9 +53,9 @@ pub struct Args {
     /// Float64 inputs and outputs: all is computed in float32 inside
     #[arg(long, value_enum, default_value = "keep")]
     float64: Double,
-    /// Write out loops of up to so many steps; longer ones become WHILE
-    #[arg(long, value_name = "STEPS", default_value_t = 16)]
-    unroll: usize,
+    /// Write out loops of up to so many steps, longer ones become WHILE [default: 16; 64 in LSTM, GRU and RNN]
+    #[arg(long, value_name = "STEPS")]
+    unroll: Option<usize>,
     /// Print no summary
     #[arg(short, long)]
     quiet: bool,

@@ -3,7 +3,7 @@
 use super::driver::Driver;
 use super::known::Number;
 use super::region::{Captures, handed_in, region};
-use super::repeat::{Count, Done, Step, Stepped, Steps};
+use super::repeat::{Count, Done, Step, Stepped, Steps, UNROLL};
 use super::scope::List;
 use super::{Cx, Refusal, Results};
 use crate::graph::{Binary, Op, ValueId};
@@ -140,7 +140,8 @@ pub(super) fn loop_(cx: &mut Cx<'_>) -> Results {
     };
     let captures = Captures::of(&mut cx.driver(), &[body])?;
     let names: Vec<String> = body.inputs.iter().skip(2).map(|input| input.name.clone()).collect();
-    let steps = Steps { count, condition, carried: &carried, names: &names, captured: &captures.ids };
+    let unroll = cx.unroll().unwrap_or(UNROLL);
+    let steps = Steps { count, condition, carried: &carried, names: &names, captured: &captures.ids, unroll };
     let Done { mut carried, scanned } = cx.repeat(&steps, &mut |driver, step: &Step<'_>| {
         captures.bind(driver, step.captured);
         let stepped = loop_step(driver, body, step);

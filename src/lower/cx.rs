@@ -110,6 +110,11 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Most steps of a loop that are written out, where the user asks for a number.
+    pub fn unroll(&self) -> Option<usize> {
+        self.scope.log.options.unroll
+    }
+
     /// The node's name, or that of its first result.
     pub fn label(&self) -> &'a str {
         self.node.label()

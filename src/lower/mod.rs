@@ -93,16 +93,10 @@ use cx::{Cx, Refusal, Results};
 use cx::countable;
 
 /// What lowering can be asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Loops of up to so many steps are written out, one step after the other.
-    pub unroll: usize,
+    /// Loops of up to so many steps are written out, one step after the other; `None` for what each operator does best.
+    pub unroll: Option<usize>,
     /// Operators, with their domains, that become custom operators.
     pub custom: BTreeSet<String>,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options { unroll: 16, custom: BTreeSet::new() }
-    }
 }

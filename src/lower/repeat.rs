@@ -1,6 +1,6 @@
 //! Steps that are taken again and again: what `Loop`, `Scan` and recurrent operators have in common.
 //!
-//! [`Cx::repeat`] takes a closure that emits one step. Few steps are written out, one after the other ([`Options::unroll`]); else
+//! [`Cx::repeat`] takes a closure that emits one step. Few steps are written out, one after the other; else
 //! the step becomes the body of a `WHILE`. The closure is called once for each step, or several times for a `WHILE`, until the types of the
 //! carried values are those of all steps; what it emits must not depend on how often it was called before.
 //!
@@ -9,7 +9,7 @@
 //! Of each step it gives the carried values for the next one and *scanned* values, which are stacked along a new first axis:
 //!
 //! ```ignore
-//! let steps = Steps { count: Count::Fixed(n), condition: None, carried: &[h], names: &["h".into()], captured: &[xs, w] };
+//! let steps = Steps { count: Count::Fixed(n), condition: None, carried: &[h], names: &["h".into()], captured: &[xs, w], unroll: 16 };
 //! let done = cx.repeat(&steps, &mut |driver, step| {
 //!     let (h, &[xs, w]) = (step.carried[0], step.captured) else { .. };
 //!     let mut b = driver.builder();
@@ -19,8 +19,6 @@
 //! })?;
 //! // done.carried[0] is the last h, done.scanned[0] all of them.
 //! ```
-//!
-//! [`Options::unroll`]: super::Options::unroll
 
 use super::driver::Driver;
 use super::known::Number;
@@ -28,6 +26,9 @@ use super::region::{Entry, handed_in, region};
 use super::{Cx, Refusal, countable};
 use crate::graph::{Binary, Compare, Op, ValueId};
 use crate::tensor::{DType, Tensor};
+
+/// Most steps of `Loop` and `Scan` that are written out where nothing else is asked for.
+pub(super) const UNROLL: usize = 16;
 
 /// How many steps there are, at most where there is a condition.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +48,8 @@ pub(super) struct Steps<'a> {
     /// Names of the carried values inside.
     pub names: &'a [String],
     pub captured: &'a [ValueId],
+    /// Most steps that are written out.
+    pub unroll: usize,
 }
 
 /// One step, while it is emitted.
@@ -94,7 +97,7 @@ impl Cx<'_> {
             (count, _) => count,
         };
         if let (Count::Fixed(n), Some(_)) = (count, starts)
-            && n <= self.scope.log.options.unroll
+            && n <= steps.unroll
             && let Some(done) = self.written_out(n, steps, emit)?
         {
             return Ok(done);

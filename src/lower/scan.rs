@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::driver::Driver;
 use super::region::Captures;
-use super::repeat::{Count, Done, Step, Stepped, Steps};
+use super::repeat::{Count, Done, Step, Stepped, Steps, UNROLL};
 use super::{Cx, Refusal, Results};
 use crate::graph::{Op, ValueId};
 use crate::onnx;
@@ -122,7 +122,8 @@ impl Scan<'_> {
         captured.extend(&captures.ids);
         let names: Vec<String> =
             self.body.inputs.iter().take(self.states.len()).map(|input| input.name.clone()).collect();
-        let steps = Steps { count, condition: None, carried: &self.states, names: &names, captured: &captured };
+        let unroll = cx.unroll().unwrap_or(UNROLL);
+        let steps = Steps { count, condition: None, carried: &self.states, names: &names, captured: &captured, unroll };
         let Done { mut carried, scanned } = cx.repeat(&steps, &mut |driver, step| {
             captures.bind(driver, &step.captured[own..]);
             let stepped = self.step(driver, count, step);

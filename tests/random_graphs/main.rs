@@ -9,6 +9,8 @@ mod grow;
 mod net;
 mod oracle;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use common::case::{Data, Wrong, check_conversion};
@@ -65,7 +67,7 @@ fn tolerance(depth: usize) -> Tolerance {
 
 enum Verdict {
     Right,
-    /// A model that ONNX Runtime refuses, too, or that has no operator.
+    /// None of the operators fits its operand.
     NoModel,
     Wrong(String),
 }
@@ -75,11 +77,17 @@ fn kept(part: u8) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("random_graph_{part}.onnx"))
 }
 
-fn judge(recipe: &Recipe, oracle: &mut Oracle, part: u8) -> Verdict {
+/// How often each operator was in a model.
+type Seen = BTreeMap<String, usize>;
+
+fn judge(recipe: &Recipe, oracle: &mut Oracle, part: u8, seen: &mut Seen) -> Verdict {
     let mut net = recipe.net();
     let model = net.model(recipe.shown);
     if model.graph.as_ref().is_none_or(|g| g.output.is_empty()) {
         return Verdict::NoModel;
+    }
+    for node in model.graph.iter().flat_map(|graph| &graph.node) {
+        *seen.entry(node.op_type.clone()).or_default() += 1;
     }
     let bytes = onnx::bytes(&model);
     std::fs::write(kept(part), &bytes).expect("the file can be written");
@@ -99,22 +107,25 @@ fn judge(recipe: &Recipe, oracle: &mut Oracle, part: u8) -> Verdict {
 fn run(part: u8) {
     let Some(mut oracle) = Oracle::start() else { return };
     let asked = std::env::var("LITESMITH_RANDOM_GRAPHS").ok().and_then(|n| n.parse().ok());
-    let config = Config {
-        cases: asked.unwrap_or(MODELS).div_ceil(4),
-        failure_persistence: None,
-        max_shrink_iters: 3000,
-        ..Config::default()
-    };
+    let cases = asked.unwrap_or(MODELS).div_ceil(4);
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[part; 32]);
-    let oracle = std::cell::RefCell::new(&mut oracle);
+    let state = RefCell::new((&mut oracle, Seen::new()));
     let result = TestRunner::new_with_rng(config, rng).run(&recipes(), |recipe| {
-        match judge(&recipe, &mut oracle.borrow_mut(), part) {
+        let (oracle, seen) = &mut *state.borrow_mut();
+        match judge(&recipe, oracle, part, seen) {
             Verdict::Right | Verdict::NoModel => Ok(()),
             Verdict::Wrong(what) => Err(TestCaseError::fail(what)),
         }
     });
     match result {
-        Ok(()) => {}
+        Ok(()) => {
+            let seen = state.into_inner().1;
+            let (nodes, kinds) = (seen.values().sum::<usize>(), seen.len());
+            println!("{cases} models of {nodes} nodes of {kinds} operators");
+            // Else they would say little.
+            assert!(nodes > 5 * cases as usize && (kinds > 60 || cases < 500), "{cases} models: {seen:?}");
+        }
         Err(TestError::Fail(why, recipe)) => {
             let model = recipe.net().model(recipe.shown);
             std::fs::write(kept(part), onnx::bytes(&model)).expect("the file can be written");

@@ -41,7 +41,14 @@ pub(super) struct State {
     pub c: Option<ValueId>,
 }
 
+impl State {
+    pub fn from_values(values: &[ValueId]) -> State {
+        State { h: values.first().copied(), c: values.get(1).copied() }
+    }
+}
+
 /// Neighbouring gates with one activation function: one product gives the sums of them all.
+#[derive(Clone)]
 struct Gates {
     count: usize,
     /// `[count * H, I]`
@@ -54,6 +61,7 @@ struct Gates {
 }
 
 /// The weights of one direction, at hand for [`Cell::step`].
+#[derive(Clone)]
 pub(super) struct Cell<'a> {
     layer: &'a Layer,
     functions: &'a [Function],
@@ -84,6 +92,21 @@ impl<'a> Cell<'a> {
             None => None,
         };
         Ok(Cell { layer, functions: &layer.functions[direction], gates, peepholes })
+    }
+
+    /// The values that [`Cell::step`] reads beside its operands.
+    pub fn captured(&self) -> Vec<ValueId> {
+        let gates = self.gates.iter().flat_map(|g| std::iter::once(g.recurrent).chain(g.recurrent_bias));
+        gates.chain(self.peepholes.into_iter().flatten()).collect()
+    }
+
+    /// The cell in a graph where its values, as [`Cell::captured`] lists them, are others.
+    pub fn inside(&self, values: &[ValueId]) -> Cell<'a> {
+        let mut cell = self.clone();
+        let mut values = values.iter().copied();
+        let gates = cell.gates.iter_mut().flat_map(|g| std::iter::once(&mut g.recurrent).chain(&mut g.recurrent_bias));
+        gates.chain(cell.peepholes.iter_mut().flatten()).zip(&mut values).for_each(|(own, value)| *own = value);
+        cell
     }
 
     /// For each product of a step, what `x` adds to it: `[.., count * H]`.
