@@ -36,7 +36,7 @@ class Model:
 
     def weight(self, *shape):
         # So that no layer makes differences larger: thirty of them in a row would else show nothing but rounding.
-        data = random.standard_normal(shape, np.float32) * np.float32(1 / np.sqrt(shape[-1]))
+        data = random.standard_normal(shape, np.float32) * np.float32(1 / np.sqrt(WIDTH))
         tensor = TensorProto(name=f"w{len(self.initializers)}", dims=shape, data_type=TensorProto.FLOAT)
         if self.inline:
             tensor.raw_data = data.tobytes()
