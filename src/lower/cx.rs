@@ -344,13 +344,16 @@ impl<'a> Cx<'a> {
 
     /// A graph, which the operator demands.
     pub fn graph(&self, name: &str) -> Result<&'a Arc<onnx::Graph>, Refusal> {
+        let missing = || Refusal::new("is missing", "check the model with onnx.checker");
+        self.optional_graph(name)?.ok_or_else(|| missing().about(format!("attribute {name}")))
+    }
+
+    /// A graph, if it is given.
+    pub fn optional_graph(&self, name: &str) -> Result<Option<&'a Arc<onnx::Graph>>, Refusal> {
         match self.attribute(name) {
-            Some(Attribute::Graph(graph)) => Ok(graph),
+            None => Ok(None),
+            Some(Attribute::Graph(graph)) => Ok(Some(graph)),
             Some(other) => Err(Self::wrong_kind(name, "a graph", other)),
-            None => {
-                let hint = "check the model with onnx.checker";
-                Err(Refusal::new("is missing", hint).about(format!("attribute {name}")))
-            }
         }
     }
 

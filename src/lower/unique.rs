@@ -44,6 +44,16 @@ pub(super) fn unique(cx: &mut Cx<'_>) -> Results {
     Ok(results)
 }
 
+/// The distinct elements of a vector, the number of each element among them, and how many each one stands for.
+pub(super) fn in_order_of_appearance(cx: &mut Cx<'_>, x: ValueId) -> Results {
+    let groups = of_unsorted(cx, x)?;
+    let mut results = vec![cx.gather_at(x, groups.firsts, 0)?];
+    for i in [groups.numbers, groups.counts] {
+        results.push(cx.b.cast(i, DType::I64)?);
+    }
+    Ok(results)
+}
+
 /// Types that are compared: kernels take those of 8 bits for quantized ones.
 const COMPARED: &[DType] = &[DType::F32, DType::I32, DType::I64];
 

@@ -1,8 +1,11 @@
 //! `softmax(q kᵀ + mask) v`, which all forms of attention come down to.
 
+use std::sync::Arc;
+
 use super::mask::Mask;
 use crate::graph::{Dim, Op, Unary, ValueId};
 use crate::lower::{Cx, Refusal};
+use crate::onnx;
 
 /// Queries, keys and values with an axis for the heads: `[batch, heads, queries, size]`, `[batch, shared heads, keys, size]`,
 /// `[batch, shared heads, keys, value size]`. The queries are scaled already.
@@ -17,6 +20,10 @@ pub(in crate::lower) struct Attend {
     pub show: Option<Stage>,
     /// `[.., 1]`: a score of no key, which only makes the weights of the others smaller.
     pub sink: Option<ValueId>,
+    /// Make other scores of those before the softmax.
+    pub score_mod: Option<Arc<onnx::Graph>>,
+    /// Make other weights of those after it.
+    pub prob_mod: Option<Arc<onnx::Graph>>,
 }
 
 /// Scores on their way.
@@ -39,7 +46,8 @@ pub(in crate::lower) struct Attended {
 impl Attend {
     /// Without mask, cap or anything shown.
     pub fn new(q: ValueId, k: ValueId, v: ValueId) -> Attend {
-        Attend { q, k, v, softcap: 0.0, mask: Mask::default(), show: None, sink: None }
+        let (softcap, mask) = (0.0, Mask::default());
+        Attend { q, k, v, softcap, mask, show: None, sink: None, score_mod: None, prob_mod: None }
     }
 
     pub fn emit(self, cx: &mut Cx<'_>) -> Result<Attended, Refusal> {
@@ -47,7 +55,8 @@ impl Attend {
         let bias = self.mask.bias(cx)?;
         let sighted = self.mask.sighted(cx)?;
         // Heads that share keys stand below one another as rows; scores get an axis for every head where someone looks at it.
-        let apart = bias.is_some() || sighted.is_some() || self.show.is_some() || self.sink.is_some();
+        let modified = self.score_mod.is_some() || self.prob_mod.is_some();
+        let apart = bias.is_some() || sighted.is_some() || self.show.is_some() || self.sink.is_some() || modified;
         let mut shown = None;
         let mut show = |stage: Stage, x: ValueId| {
             if self.show == Some(stage) {
@@ -70,7 +79,9 @@ impl Attend {
         if self.show == Some(Stage::Masked) {
             show(Stage::Masked, infinite(cx, &self.mask, scores)?);
         }
-        let mut weights = self.weights(cx, scores)?;
+        scores = changed(cx, self.score_mod.as_ref(), scores)?;
+        let weights = self.weights(cx, scores)?;
+        let mut weights = changed(cx, self.prob_mod.as_ref(), weights)?;
         // A query that sees no key gets zeros. Unless the weights are shown, the smaller result is where that is cheap.
         let shows_weights = self.show == Some(Stage::Weights);
         if shows_weights {
@@ -130,6 +141,25 @@ pub(in crate::lower) fn scale_or_default(
         Refusal::new("the size of a head must be known", "pin the model's dynamic inputs with --shape NAME=..")
     })?;
     Ok((1.0 / (size as f64).sqrt()) as f32)
+}
+
+/// What a graph of one operand and one result, alike in type, makes of `x`.
+fn changed(cx: &mut Cx<'_>, graph: Option<&Arc<onnx::Graph>>, x: ValueId) -> Result<ValueId, Refusal> {
+    let Some(graph) = graph else { return Ok(x) };
+    let results = cx.driver().inline(graph, &[x], "")?;
+    let alike = |y: ValueId| {
+        let mut pairs = cx.shape(x).dims().iter().zip(cx.shape(y).dims());
+        cx.dtype(x) == cx.dtype(y)
+            && cx.rank(x) == cx.rank(y)
+            && pairs.all(|(a, b)| a.is_none() || b.is_none() || a == b)
+    };
+    match results.as_slice() {
+        &[y] if alike(y) => Ok(y),
+        _ => {
+            let what = format!("graph {:?} does not give one tensor of the type that it takes", graph.name);
+            Err(Refusal::new(what, "check the model with onnx.checker"))
+        }
+    }
 }
 
 fn capped(cx: &mut Cx<'_>, x: ValueId, softcap: f32) -> Result<ValueId, Refusal> {

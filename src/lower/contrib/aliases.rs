@@ -1,7 +1,9 @@
 //! Operators that the standard took over, mostly as they were.
 
 use crate::lower::window::insert_axis;
-use crate::lower::{Cx, Refusal, Results, attention, constant, gather, pad as padding, trilu as triangle};
+use crate::lower::{
+    Cx, Refusal, Results, attention, constant, gather, pad as padding, signal, trilu as triangle, unique as groups,
+};
 
 /// Lowers com.microsoft `Pad` to `PAD`, `PADV2` or `MIRROR_PAD`.
 ///
@@ -56,6 +58,22 @@ pub(in crate::lower) fn trilu(cx: &mut Cx<'_>) -> Results {
     Ok(vec![cx.standard("Trilu", triangle::trilu, &operands)?])
 }
 
+/// Lowers com.microsoft `Unique` to `UNIQUE`.
+///
+/// # Accepts
+/// A vector of float32; all three results, in the order of appearance.
+/// # Produces
+/// What the standard `Unique` becomes where it does not sort.
+/// # Refuses
+/// Operands of other ranks.
+pub(in crate::lower) fn unique(cx: &mut Cx<'_>) -> Results {
+    let x = cx.input(0)?;
+    if cx.rank(x) != 1 {
+        return Err(Refusal::new(format!("an operand of {}", cx.shape(x)), "use a vector"));
+    }
+    groups::in_order_of_appearance(cx, x)
+}
+
 /// Lowers com.microsoft `ExpandDims` to `RESHAPE`.
 ///
 /// # Accepts
@@ -100,6 +118,20 @@ pub(in crate::lower) fn causal_conv_with_state(cx: &mut Cx<'_>) -> Results {
     only_default(cx, &plain)?;
     only_default(cx, &[("input_channels", 0)])?;
     attention::causal_conv_with_state(cx)
+}
+
+/// Lowers com.microsoft `Rfft` to `FULLY_CONNECTED`.
+///
+/// # Accepts
+/// float32; signals of any length, which may be unknown, along the last axis.
+/// # Produces
+/// What the standard `DFT` of a real signal becomes where it is `onesided`.
+/// # Refuses
+/// Signals of more than one axis; `normalized` and two-sided spectra, which ONNX Runtime does not make either.
+pub(in crate::lower) fn rfft(cx: &mut Cx<'_>) -> Results {
+    only_default(cx, &[("signal_ndim", 1), ("normalized", 0), ("onesided", 1)])?;
+    let x = cx.input(0)?;
+    Ok(vec![signal::half_spectrum(cx, x)?])
 }
 
 /// Refuses attributes that are not what they are where nothing is said.

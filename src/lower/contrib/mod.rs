@@ -14,7 +14,9 @@ mod normalization;
 mod various;
 
 pub(super) use activation::{bias_gelu, bias_split_gelu, fast_gelu, gelu, quick_gelu};
-pub(super) use aliases::{causal_conv_with_state, expand_dims, gather_nd, linear_attention, pad, range, trilu};
+pub(super) use aliases::{
+    causal_conv_with_state, expand_dims, gather_nd, linear_attention, pad, range, rfft, trilu, unique,
+};
 pub(super) use attention::{group_query_attention, multi_head_attention, packed_attention, rotary_embedding};
 pub(super) use blocks::mat_mul_n_bits;
 pub(super) use convolution::{fused_conv, nhwc_conv};

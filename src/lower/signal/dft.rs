@@ -4,6 +4,7 @@ use crate::graph::{Binary, Precision, ValueId};
 use crate::lower::conv::require_float32;
 use crate::lower::matmul::fully_connected;
 use crate::lower::reshape::Part;
+use crate::lower::window::insert_axis;
 use crate::lower::{Cx, Refusal, Results};
 use crate::tensor::{Perm, Tensor};
 
@@ -55,6 +56,22 @@ pub(in crate::lower) fn dft(cx: &mut Cx<'_>) -> Results {
         _ => at_run_time(cx, last, flags)?,
     };
     Ok(vec![cx.b.transpose(y, &perm.inverse())?])
+}
+
+/// The transform of real signals along the last axis: `[.., n]` as `[.., n / 2 + 1, 2]`.
+pub(in crate::lower) fn half_spectrum(cx: &mut Cx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
+    require_float32(cx, x)?;
+    cx.b.set_precision(Precision::Float);
+    let rank = cx.rank(x);
+    let length = rank.checked_sub(1).map(|last| cx.dim(x, last));
+    let signal = insert_axis(cx, x, rank)?;
+    match length {
+        None | Some(Some(0)) => Err(Refusal::new(format!("a signal of {}", cx.shape(x)), "use at least one number")),
+        Some(None) => at_run_time(cx, signal, (false, true)),
+        Some(Some(length)) => {
+            by_constants(cx, signal, &Transform { length, inverse: false, one_sided: true }, length, 1)
+        }
+    }
 }
 
 /// The length of the transform of `given` numbers, as far as it is known.

@@ -9,7 +9,7 @@ mod run_time;
 mod stft;
 mod windows;
 
-pub(super) use dft::dft;
+pub(super) use dft::{dft, half_spectrum};
 pub(super) use mel::mel_weight_matrix;
 pub(super) use stft::stft;
 pub(super) use windows::window;
