@@ -260,9 +260,41 @@ impl<'a> Builder<'a> {
         self.one(Op::Reshape, &[x, dims])
     }
 
+    /// More axes than XNNPACK counts are reduced one run of neighbours after the other, with the rest folded into two.
     pub fn reduce(&mut self, kind: Reduce, x: ValueId, axes: &[usize], keep_dims: bool) -> Result<ValueId, InferError> {
-        let axes = self.ints(axes)?;
-        self.one(Op::Reduce { kind, keep_dims }, &[x, axes])
+        match self.graph.shape(x).as_fixed() {
+            // A mean of integers is rounded, and must be one step.
+            Some(shape) if shape.len() > 6 && self.graph.dtype(x) == DType::F32 => {
+                self.reduce_by_runs(kind, x, axes, keep_dims, &shape)
+            }
+            _ => {
+                let axes = self.ints(axes)?;
+                self.one(Op::Reduce { kind, keep_dims }, &[x, axes])
+            }
+        }
+    }
+
+    fn reduce_by_runs(
+        &mut self,
+        kind: Reduce,
+        mut x: ValueId,
+        axes: &[usize],
+        keep_dims: bool,
+        shape: &[usize],
+    ) -> Result<ValueId, InferError> {
+        let mut left: Vec<(usize, bool)> = shape.iter().enumerate().map(|(i, &d)| (d, axes.contains(&i))).collect();
+        while let Some(end) = left.iter().rposition(|&(_, reduced)| reduced) {
+            let start = left[..end].iter().rposition(|&(_, reduced)| !reduced).map_or(0, |i| i + 1);
+            let size = |part: &[(usize, bool)]| part.iter().map(|&(d, _)| d as i64).product::<i64>();
+            let folded = [size(&left[..start]), size(&left[start..=end]), size(&left[end + 1..])];
+            let flat = self.reshape(x, &folded)?;
+            let axis = self.ints(&[1])?;
+            x = self.one(Op::Reduce { kind, keep_dims: false }, &[flat, axis])?;
+            left.drain(start..=end);
+        }
+        let kept = shape.iter().enumerate().filter(|(i, _)| keep_dims || !axes.contains(i));
+        let dims: Vec<i64> = kept.map(|(i, &d)| if axes.contains(&i) { 1 } else { d as i64 }).collect();
+        self.reshape(x, &dims)
     }
 
     pub fn concat(&mut self, parts: &[ValueId], axis: usize) -> Result<ValueId, InferError> {

@@ -13,7 +13,7 @@ use crate::graph::{
     remove_dead,
 };
 use crate::onnx;
-use crate::tensor::DType;
+use crate::tensor::{DType, Tensor};
 
 #[derive(Debug)]
 pub struct Lowered {
@@ -372,6 +372,12 @@ impl Driver<'_> {
                 };
                 let what = format!("{what}, but TFLite has tensors alone");
                 self.scope.log.problems.push(Problem::of_boundary(&output.name, what, hint.into()));
+                continue;
+            }
+            if self.graph.constant(id).is_some_and(Tensor::is_empty) {
+                let what = "the output is a constant without elements, which interpreters can't hand out";
+                let hint = "leave it out: name the others with --outputs";
+                self.scope.log.problems.push(Problem::of_boundary(&output.name, what.into(), hint.into()));
                 continue;
             }
             let id = self.as_declared(id, output);

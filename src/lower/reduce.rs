@@ -117,7 +117,12 @@ fn emit(cx: &mut Cx<'_>, kind: Reduce, x: ValueId, axes: Axes, keep_dims: bool) 
         Reduce::Mean => cx.in_kernel_type(x, &numbers)?,
         Reduce::Max | Reduce::Min => cx.ordered(x, &numbers)?,
     };
-    let y = cx.b.one(Op::Reduce { kind, keep_dims }, &[x, axes])?;
+    let known: Option<Vec<usize>> =
+        cx.b.graph.const_ints(axes).map(|axes| axes.into_iter().filter_map(|a| usize::try_from(a).ok()).collect());
+    let y = match known {
+        Some(axes) => cx.b.reduce(kind, x, &axes, keep_dims)?,
+        None => cx.b.one(Op::Reduce { kind, keep_dims }, &[x, axes])?,
+    };
     let y = if is_empty { of_nothing(cx, kind, y)? } else { y };
     match kind {
         Reduce::Max | Reduce::Min => cx.restore_order(y, dtype),
