@@ -63,8 +63,8 @@ pub fn infer_types(mut model: onnx::Model, names: &[String], evaluate: &dyn Eval
     names.iter().filter_map(info).collect()
 }
 
-/// Nodes that are lowered, bodies of loops more than once. Loops inside loops could ask for any number.
-const MOST_NODES: usize = 1 << 22;
+/// Nodes of graphs inside nodes that are lowered, those of a loop's body more than once. Loops inside loops could ask for any number.
+const MOST_NODES: usize = 1 << 16;
 
 /// The row of an operator.
 fn find(domain: &str, op: &str) -> Option<&'static Row> {
@@ -181,7 +181,7 @@ impl Driver<'_> {
             driver.scope.log.problems.extend(refusal.filter(|refusal| !refusal.is_told()).map(problem));
             node.outputs.iter().for_each(|output| driver.bind(output, None));
         };
-        self.scope.log.nodes += 1;
+        self.scope.log.nodes += usize::from(index.is_none());
         if self.scope.log.nodes > MOST_NODES {
             let what = "bodies of loops inside loops come to too many nodes";
             return refused(self, Some(Refusal::new(what, "write out fewer steps: --unroll 1")));

@@ -49,7 +49,7 @@ pub(super) struct Log {
     pub notes: Vec<Note>,
     /// Types of the model that are computed in another.
     pub carried: BTreeSet<DType>,
-    /// Nodes that were lowered; those of a loop's body more than once.
+    /// Nodes of graphs inside nodes that were lowered; those of a loop's body more than once.
     pub nodes: usize,
 }
 

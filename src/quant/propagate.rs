@@ -279,7 +279,8 @@ impl Solver<'_, '_> {
         match rule.bound {
             Bound::None => 0.0,
             Bound::Operand => (0..node.inputs.len()).map(scale).fold(0.0, f32::max),
-            Bound::Product(a, b) => scale(a) * scale(b),
+            // Products of products of large numbers leave what is a scale at all.
+            Bound::Product(a, b) => (scale(a) * scale(b)).min(Params::COARSEST),
         }
     }
 }

@@ -66,9 +66,12 @@ pub struct Params {
 }
 
 /// Products of two scales, and ratios of one to such a product, must stay normal numbers: interpreters crash on others.
-const SCALES: std::ops::RangeInclusive<f64> = 1e-12..=1e12;
+const SCALES: std::ops::RangeInclusive<f64> = 1e-12..=Params::COARSEST as f64;
 
 impl Params {
+    /// The largest scale that values get.
+    pub(super) const COARSEST: f32 = 1e12;
+
     pub const fn new(scale: f32, zero_point: i32) -> Params {
         Params { scale, zero_point }
     }

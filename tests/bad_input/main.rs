@@ -4,6 +4,7 @@
 mod calibration;
 #[path = "../common/mod.rs"]
 mod common;
+mod control;
 mod external;
 mod files;
 mod graphs;

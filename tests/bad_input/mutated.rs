@@ -185,14 +185,15 @@ fn change_operand(graph: &mut pb::GraphProto, random: &mut Random) {
     }
 }
 
-/// One changed model of each case, unless `LITESMITH_ROUNDS` asks for more. Those that fail are kept in `target/tmp`.
+/// One changed model of every third case, unless `LITESMITH_ROUNDS` asks for more. Those that fail are kept in `target/tmp`.
 #[test]
 fn cases_with_something_wrong() {
     let rounds = std::env::var("LITESMITH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1u64);
     let first = std::env::var("LITESMITH_FIRST_ROUND").ok().and_then(|n| n.parse().ok()).unwrap_or(0u64);
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let (mut refused, mut good, mut failed) = (0, 0, Vec::new());
-    for (index, path) in cases().iter().enumerate() {
+    let every = if rounds == 1 { 3 } else { 1 };
+    for (index, path) in cases().iter().enumerate().step_by(every) {
         let sound = pb::ModelProto::decode(&*std::fs::read(path).unwrap()).unwrap();
         for round in first..first + rounds {
             let mut random = Random::new((round << 32) + index as u64 + 1);
@@ -240,6 +241,10 @@ fn cases_with_something_wrong() {
 fn quantized(model: &pb::ModelProto, float: &Converted, what: &str) {
     let read = litesmith::tflite::read(float.bytes().unwrap()).unwrap();
     let graph = &read.graphs[0];
+    // A loop over a changed extent may run for minutes, as it would for a sound model of that length.
+    if graph.nodes.iter().any(|n| matches!(n.op, litesmith::graph::Op::While { .. })) {
+        return;
+    }
     let ones = |id: &litesmith::graph::ValueId| {
         let ty = &graph.value(*id).ty;
         let dims: Vec<usize> = ty.shape.dims().iter().map(|d| d.unwrap_or(2)).collect();
