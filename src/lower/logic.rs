@@ -27,14 +27,12 @@ fn compare(cx: &mut Cx<'_>, kind: Compare) -> Results {
 pub(super) fn equal(cx: &mut Cx<'_>) -> Results {
     let (a, b) = (cx.input(0)?, cx.input(1)?);
     for (x, bound) in [(a, b), (b, a)] {
-        let infinity =
-            cx.constant(bound).filter(|t| t.dtype() == DType::F32).and_then(|_| cx.b.graph.const_splat(bound));
-        let Some(infinity) = infinity.filter(|i| i.is_infinite() && cx.rank(bound) <= cx.rank(x)) else { continue };
+        let fits = |t: &&Tensor| t.dtype() == DType::F32 && t.rank() <= cx.rank(x);
+        let Some(shape) = cx.constant(bound).filter(fits).map(|t| t.shape().to_vec()) else { continue };
+        let Some(infinity) = cx.b.graph.const_splat(bound).filter(|i| i.is_infinite()) else { continue };
         let kind = if infinity > 0.0 { Compare::GreaterEqual } else { Compare::LessEqual };
-        let largest =
-            cx.constant(bound).map(|t| Tensor::from_vec(t.shape(), vec![f32::MAX.copysign(infinity as f32); t.len()]));
-        let Some(largest) = largest else { continue };
-        let largest = cx.b.constant(largest);
+        let largest = f32::MAX.copysign(infinity as f32);
+        let largest = cx.b.constant(Tensor::from_vec(&shape, vec![largest; shape.iter().product()]));
         return Ok(vec![cx.b.compare(kind, x, largest)?]);
     }
     compare(cx, Compare::Equal)

@@ -32,11 +32,7 @@ impl Channels {
             return Err("weights or bias hold infinities or NaN".into());
         }
         let (channels, inner) = extents(weights.shape(), axis)?;
-        let mut bounds = vec![0f32; channels];
-        for (run, values) in values.chunks_exact(inner.max(1)).enumerate() {
-            let bound = &mut bounds[run % channels];
-            *bound = values.iter().fold(*bound, |bound, w| bound.max(w.abs()));
-        }
+        let bounds = bounds(&values, channels, inner);
         let largest = bounds.iter().copied().fold(0.0, f32::max);
         let finest = f64::from(Params::sane(f64::from(largest) / 127.0)) * FINEST_CHANNEL;
         // A channel of zeros takes any scale; the largest leaves most room to its bias.
@@ -78,6 +74,16 @@ impl Channels {
         let zero_point = vec![0; scale.len()];
         Ok((stored, Quant::Affine { scale, zero_point, axis: 0 }))
     }
+}
+
+/// The largest magnitude in each channel; `inner` neighbours share one.
+pub(super) fn bounds(values: &[f32], channels: usize, inner: usize) -> Vec<f32> {
+    let mut bounds = vec![0f32; channels];
+    for (run, values) in values.chunks_exact(inner.max(1)).enumerate() {
+        let bound = &mut bounds[run % channels];
+        *bound = values.iter().fold(*bound, |bound, w| bound.max(w.abs()));
+    }
+    bounds
 }
 
 /// Extent of `axis`, and how many neighbours in memory share an index of it.

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::super::materialize::extents;
+use super::super::materialize::{bounds, extents};
 use super::super::range::Params;
 use crate::graph::{Quant, ValueId};
 use crate::tensor::{DType, Tensor};
@@ -80,10 +80,7 @@ pub(super) fn integers(data: &Tensor, bits: u8, axis: usize, scales: Scales) -> 
     let extents = extents(data.shape(), axis)?;
     let (channels, inner) = if scales == Scales::Each { extents } else { (1, values.len()) };
     let runs = || values.chunks_exact(inner.max(1)).enumerate().map(|(i, run)| (i % channels, run));
-    let mut bounds = vec![0f32; channels];
-    for (channel, run) in runs() {
-        bounds[channel] = run.iter().fold(bounds[channel], |bound, w| bound.max(w.abs()));
-    }
+    let bounds = bounds(&values, channels, inner);
     // For each channel, the candidate that loses least so far and what it loses.
     let mut best: Vec<(f64, f32)> = vec![(f64::INFINITY, 0.0); channels];
     for &share in shares(bits) {

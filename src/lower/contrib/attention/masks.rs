@@ -2,13 +2,37 @@
 //! large negative summand, `mask_filter_value`, and no infinity: a query that may see nothing sees everything.
 
 use crate::graph::{Binary, Compare, ValueId};
-use crate::lower::attention::mask::{Mask, counted};
+use crate::lower::attention::mask::{Mask, Positions, counted};
 use crate::lower::conv::split;
 use crate::lower::window::insert_axis;
 use crate::lower::{Cx, Refusal};
 
+/// All that hides scores of `q` and `k`: `unidirectional`, the operand `given`, and `attention_bias`, which is operand 5 of both
+/// operators. `offset` is how many keys came before, a vector of one.
+pub(super) fn of(
+    cx: &mut Cx<'_>,
+    q: ValueId,
+    k: ValueId,
+    offset: Option<ValueId>,
+    given: Option<ValueId>,
+) -> Result<Mask, Refusal> {
+    let mut mask = Mask::default();
+    if cx.flag_or("unidirectional", false)? {
+        let seen = Positions::new(cx, q, k, offset)?.causal(cx)?;
+        mask.allow_some(cx, seen)?;
+    }
+    cx.ignore(&["mask_filter_value"]);
+    if let Some(operand) = given {
+        add(cx, &mut mask, operand, q, k)?;
+    }
+    if let Some(bias) = cx.optional(5) {
+        mask.add_finite(cx, bias)?;
+    }
+    Ok(mask)
+}
+
 /// Adds the operand `mask` for the scores of `q` and `k`, both with an axis for the heads.
-pub(super) fn add(cx: &mut Cx<'_>, mask: &mut Mask, operand: ValueId, q: ValueId, k: ValueId) -> Result<(), Refusal> {
+fn add(cx: &mut Cx<'_>, mask: &mut Mask, operand: ValueId, q: ValueId, k: ValueId) -> Result<(), Refusal> {
     let hidden = cx.float_or("mask_filter_value", -10000.0)?;
     let seen = match cx.rank(operand) {
         1 => within_lengths(cx, operand, k)?,

@@ -2,7 +2,6 @@
 
 use super::{masks, pieces};
 use crate::graph::ValueId;
-use crate::lower::attention::mask::{Mask, Positions};
 use crate::lower::attention::scaled_dot_product::{Attend, Stage, scale_or_default, scaled};
 use crate::lower::attention::{merge_heads, split_heads};
 use crate::lower::conv::{perm, require_float32, split};
@@ -31,18 +30,8 @@ pub(in crate::lower) fn multi_head_attention(cx: &mut Cx<'_>) -> Results {
         offset = Some(cx.extent_vector(past_k, 2)?);
         (k, v) = (cx.b.concat(&[past_k, k], 2)?, cx.b.concat(&[past_v, v], 2)?);
     }
-    let mut mask = Mask::default();
-    if cx.flag_or("unidirectional", false)? {
-        let seen = Positions::new(cx, q, k, offset)?.causal(cx)?;
-        mask.allow_some(cx, seen)?;
-    }
-    cx.ignore(&["mask_filter_value"]);
-    if let Some(operand) = cx.optional(4) {
-        masks::add(cx, &mut mask, operand, q, k)?;
-    }
-    if let Some(bias) = cx.optional(5) {
-        mask.add_finite(cx, bias)?;
-    }
+    let given = cx.optional(4);
+    let mask = masks::of(cx, q, k, offset, given)?;
     let show = cx.wants_output(3).then_some(Stage::Weights);
     let attended = Attend { mask, show, ..Attend::new(q, k, v) }.emit(cx)?;
     let y = merge_heads(cx, attended.y)?;
