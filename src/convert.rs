@@ -263,10 +263,11 @@ impl Converter {
         self.progress.stage("calibrate");
         self.progress.total(samples.len());
         let samples = Loaded(samples);
-        let statistics = quant::observe(graph, &runner, &samples, &|| self.progress.advance())
+        let seen = quant::observe(graph, &runner, &samples, &|| self.progress.advance())
             .map_err(|error| Error::observe(error, &samples.0))?;
         drop(runner);
         self.progress.stage("quantize");
+        let statistics = seen.statistics(self.options.calibration_method);
         let mut quantized = quant::quantize_int8(graph, &statistics, quant::Int8Options::default())?;
         quantized.int8 += report.quantization.as_ref().map_or(0, |imported| imported.int8);
         report.quantization = Some(quantized);

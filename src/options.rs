@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::quant::WeightOptions;
+use crate::quant::{Method, WeightOptions};
 use crate::tensor::Tensor;
 
 /// How numbers are stored and computed in the result.
@@ -60,6 +60,8 @@ pub struct Options {
     /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
     pub weights: WeightOptions,
     pub calibration: Option<Calibration>,
+    /// How ranges follow from what calibration saw.
+    pub calibration_method: Method,
     /// Values that become the inputs, in order; none stand for the model's own.
     pub inputs: Vec<String>,
     /// Values that become the outputs, in order; none stand for the model's own.
@@ -87,6 +89,7 @@ impl Default for Options {
             quantize: Quantize::None,
             weights: WeightOptions::default(),
             calibration: None,
+            calibration_method: Method::default(),
             inputs: Vec::new(),
             outputs: Vec::new(),
             shapes: BTreeMap::new(),

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use super::progress::Bar;
 use crate::onnx::ReadError;
+use crate::quant;
 use crate::{Calibration, ChannelsLast, Converter, Error, Float64, Granularity, Options, Quantize, WeightOptions};
 
 /// Convert an ONNX model to .tflite
@@ -32,6 +33,12 @@ pub struct Args {
     /// Samples for int8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
+    /// How ranges follow from what calibration saw [default: minmax]
+    #[arg(long, value_enum, value_name = "METHOD")]
+    calibration_method: Option<Method>,
+    /// Percent of the elements that --calibration-method percentile keeps [default: 99.999]
+    #[arg(long, value_name = "PERCENT")]
+    percentile: Option<f64>,
     /// Fix the shape of a dynamic input
     #[arg(long = "shape", value_name = "NAME=1,3,224,224", value_parser = parse_shape)]
     shapes: Vec<(String, Vec<usize>)>,
@@ -85,6 +92,20 @@ enum Scheme {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Method {
+    /// All that was seen
+    Minmax,
+    /// The mean over samples of their least and greatest elements
+    Average,
+    /// All but the rarest elements
+    Percentile,
+    /// Where 8 bits tell most about the distribution (Kullback-Leibler divergence)
+    Entropy,
+    /// Where the mean of squared errors is least
+    Mse,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Grain {
     Channel,
     Tensor,
@@ -133,6 +154,7 @@ fn options(args: &Args) -> Result<Options> {
     options.unroll = args.unroll;
     options.weights = weights(args)?;
     options.calibration = args.calibration.clone().map(Calibration::Path);
+    options.calibration_method = method(args)?;
     for (name, dims) in &args.shapes {
         if options.shapes.insert(name.clone(), dims.clone()).is_some() {
             bail!("--shape is given twice for {name:?}");
@@ -152,6 +174,27 @@ fn options(args: &Args) -> Result<Options> {
         Double::Cast => Float64::Cast,
     };
     Ok(options)
+}
+
+fn method(args: &Args) -> Result<quant::Method> {
+    if (args.calibration_method.is_some() || args.percentile.is_some()) && args.calibration.is_none() {
+        bail!("--calibration-method and --percentile are about calibration samples: give --calibration too");
+    }
+    if args.percentile.is_some() && !matches!(args.calibration_method, Some(Method::Percentile)) {
+        bail!("--percentile is for --calibration-method percentile");
+    }
+    let percent = args.percentile.unwrap_or(99.999);
+    if !(percent > 50.0 && percent <= 100.0) {
+        bail!("--percentile {percent}: it must be more than 50 and no more than 100");
+    }
+    Ok(match args.calibration_method {
+        None => quant::Method::default(),
+        Some(Method::Minmax) => quant::Method::MinMax,
+        Some(Method::Average) => quant::Method::Average,
+        Some(Method::Percentile) => quant::Method::Percentile(percent),
+        Some(Method::Entropy) => quant::Method::Entropy,
+        Some(Method::Mse) => quant::Method::Mse,
+    })
 }
 
 fn weights(args: &Args) -> Result<WeightOptions> {

@@ -1,7 +1,8 @@
 //! Quantization after training: a float graph and statistics of its values become a graph on integers.
 //!
 //! ```text
-//! observe    runs the float graph on samples                          -> Statistics
+//! observe    runs the float graph on samples                          -> Observations
+//! calibrate  chooses a range for each value                           -> Statistics
 //! prepare    writes operators without an int8 kernel as ones that have one
 //! spec       what each operator's kernel asks for                     -> Treatment, one a node
 //! relevant   which part of each range its users can tell apart        -> Range, one a value
@@ -18,6 +19,7 @@
 //!
 //! [`Execute`]: crate::graph::Execute
 
+mod calibrate;
 mod cut;
 mod import;
 mod insert;
@@ -35,9 +37,12 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use calibrate::Method;
 pub use import::{forget_weights, import, store_weights};
 pub use insert::Conversions;
-pub use observe::{ObserveError, Observed, Samples, Statistics, observe};
+pub use observe::{
+    ExactSum, Histogram, Observations, ObserveError, Observed, Samples, Seen, Statistics, observe, observe_part,
+};
 pub use range::{Params, Range};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
 pub use weights::{Granularity, KeptWeights, Scheme, StoredWeights, WeightOptions, WeightReport, quantize_weights};
