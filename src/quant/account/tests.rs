@@ -1,0 +1,1 @@
+//! Accounts of small graphs whose noise is known.
