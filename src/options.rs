@@ -44,6 +44,8 @@ pub struct Options {
     /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
     pub weights: WeightOptions,
     pub calibration: Option<Calibration>,
+    /// Compare the quantized model with the float one, operator by operator, on some of the calibration samples.
+    pub account: bool,
     /// Values that become the inputs, in order; none stand for the model's own.
     pub inputs: Vec<String>,
     /// Values that become the outputs, in order; none stand for the model's own.
@@ -71,6 +73,7 @@ impl Default for Options {
             quantize: Quantize::None,
             weights: WeightOptions::default(),
             calibration: None,
+            account: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             shapes: BTreeMap::new(),

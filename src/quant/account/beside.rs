@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Detail;
 use crate::graph::{Graph, Node, Op, Precision, Quant, Value, ValueId};
+use crate::quant::observe::Statistics;
 use crate::quant::range::Range;
+use crate::quant::relevant::Relevant;
 use crate::tensor::DType;
 
 /// A float graph beside a quantized one. Inputs are the float graph's; values keep the ids that they have in the quantized graph, and
@@ -26,6 +28,10 @@ pub(super) struct Place {
     pub(super) node: Option<usize>,
     /// What the integers can hold that it is stored as.
     pub(super) range: Option<Range>,
+    /// Distance of its integers.
+    pub(super) step: f32,
+    /// What the users of the value can tell apart of it.
+    pub(super) matters: Range,
     /// Values hold numbers to be told apart, and no measures.
     pub(super) exact: bool,
 }
@@ -101,6 +107,8 @@ fn outputs(float: &Graph, quantized: &Graph) -> Vec<Place> {
         stored,
         node: None,
         range: None,
+        step: 0.0,
+        matters: Range::EVERYTHING,
         exact: !float.dtype(float_id).is_float(),
     };
     pairs.map(place).collect()
@@ -109,6 +117,8 @@ fn outputs(float: &Graph, quantized: &Graph) -> Vec<Place> {
 /// One place for each float result of a node of the float graph that has a counterpart.
 fn results(float: &Graph, quantized: &Graph) -> Vec<Place> {
     let producers = quantized.producers();
+    let nothing_seen = Statistics::default();
+    let relevant = Relevant::new(float, &nothing_seen);
     let ids = float.nodes.iter().flat_map(|node| &node.outputs).copied();
     let place = |id: ValueId| {
         if float.dtype(id) != DType::F32 || !is_same(float, quantized, id) {
@@ -120,13 +130,15 @@ fn results(float: &Graph, quantized: &Graph) -> Vec<Place> {
         let source = quantized.nodes[node].input(0).filter(|&from| converted && !is_same(float, quantized, from));
         let computed = source.and_then(|from| Some((from, producers[from.0 as usize]?)));
         let (stored, node) = computed.unwrap_or((id, node));
-        Some(Place { float: id, stored, node: Some(node), range: held(quantized.value(stored)), exact: false })
+        let (range, step) = held(quantized.value(stored)).unzip();
+        let (step, matters) = (step.unwrap_or(0.0), relevant.always(id));
+        Some(Place { float: id, stored, node: Some(node), range, step, matters, exact: false })
     };
     ids.filter_map(place).collect()
 }
 
-/// What the integers of a value with one scale can hold.
-fn held(value: &Value) -> Option<Range> {
+/// What the integers of a value with one scale can hold, and how far apart they are.
+fn held(value: &Value) -> Option<(Range, f32)> {
     let (scale, zero_point) = value.quant.as_ref().filter(|_| value.ty.dtype.is_int())?.as_per_tensor()?;
     let (least, greatest) = match value.ty.dtype {
         DType::I8 => (-128, 127),
@@ -135,7 +147,7 @@ fn held(value: &Value) -> Option<Range> {
         _ => return None,
     };
     let real = |stored: i64| ((stored - zero_point) as f64 * f64::from(scale)) as f32;
-    Some(Range { min: real(least), max: real(greatest) })
+    Some((Range { min: real(least), max: real(greatest) }, scale))
 }
 
 /// True where a value that is computed has the same id and name in both graphs.
@@ -232,7 +244,8 @@ impl Writer<'_> {
             let from = maker.filter(|maker| maker.op == Op::Dequantize).and_then(|maker| maker.input(0));
             from.is_some_and(|from| self.quantized.constant(from).is_some())
         };
-        node.outputs.iter().chain(node.inputs.iter().flatten()).any(integers) || node.inputs.iter().flatten().any(dequantized)
+        node.outputs.iter().chain(node.inputs.iter().flatten()).any(integers)
+            || node.inputs.iter().flatten().any(dequantized)
     }
 
     /// The same node on operands of the float graph.

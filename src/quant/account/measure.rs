@@ -109,18 +109,29 @@ fn counts(x: f32) -> bool {
     x.is_finite() && !stands_for_infinity(x)
 }
 
+fn clamped(x: f32, limits: Range) -> f32 {
+    // NaN stays what it is.
+    if x < limits.min {
+        limits.min
+    } else if x > limits.max {
+        limits.max
+    } else {
+        x
+    }
+}
+
 fn describe(sums: &mut Sums, place: &Place, values: &[f32]) {
     if place.exact {
         sums.signal += values.len() as f64;
         return;
     }
-    let half = place.range.map_or(0.0, |range| (range.max - range.min) / 255.0 / 2.0 * 1.001);
+    let half = place.step / 2.0 * 1.001;
     let (least, greatest) = match place.range {
         Some(range) => (range.min - half, range.max + half),
         None => (f32::NEG_INFINITY, f32::INFINITY),
     };
     let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
-    for &x in values.iter().filter(|x| counts(**x)) {
+    for x in values.iter().copied().filter(|x| counts(*x)).map(|x| clamped(x, place.matters)) {
         sums.signal += f64::from(x) * f64::from(x);
         sums.elements += 1;
         sums.clipped += u64::from(x < least || x > greatest);
@@ -149,7 +160,7 @@ fn noise(place: &Place, float: &[f32], quantized: &[f32]) -> f64 {
     }
     let mut noise = 0.0;
     for (&x, &q) in pairs.filter(|(x, _)| counts(**x)) {
-        let difference = f64::from(x) - f64::from(q);
+        let difference = f64::from(clamped(x, place.matters)) - f64::from(clamped(q, place.matters));
         noise += difference * difference;
     }
     if noise.is_nan() { f64::INFINITY } else { noise }

@@ -14,8 +14,6 @@ mod beside;
 mod cause;
 mod measure;
 mod page;
-#[cfg(test)]
-mod tests;
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -64,12 +62,12 @@ pub struct OperatorNoise {
     pub value: String,
     /// How the result is stored.
     pub dtype: &'static str,
-    /// Signal to noise of the result in the quantized graph, in dB.
+    /// Signal to noise of the result in the quantized graph, in dB; of what its users can tell apart.
     pub sqnr: f64,
     /// The node's own part: signal to noise, in dB, of the node alone on the float graph's operands, rounded as it takes them.
     /// `None` where it adds no noise.
     pub own: Option<f64>,
-    /// What the float graph's result was.
+    /// What the float graph's result was, as far as its users can tell it apart.
     pub seen: Range,
     /// What the stored integers can hold; `None` for floats.
     pub stored: Option<Range>,

@@ -35,7 +35,8 @@ pub(super) fn page(account: &Account) -> String {
 }
 
 fn row(page: &mut String, operator: &OperatorNoise) {
-    let source = operator.origin.as_ref().map(|o| format!("<br><small>{}</small>", text(&format!("{} {}", o.op, o.name))));
+    let source =
+        operator.origin.as_ref().map(|o| format!("<br><small>{}</small>", text(&format!("{} {}", o.op, o.name))));
     let own = operator.own.map_or("<td class=n>none".into(), number);
     let stored = operator.stored.map(|r| format!("{:.4} to {:.4}", r.min, r.max)).unwrap_or_default();
     let _ = writeln!(
@@ -78,7 +79,9 @@ impl std::fmt::Display for Cause {
             Cause::Float => write!(f, "float on noisy operands"),
             Cause::Clipped { share } => write!(f, "{:.2} % clipped", share * 100.0),
             Cause::CoarseScale { times } => write!(f, "scale {times:.1} times as coarse as it need be"),
-            Cause::WeightSpread { times } => write!(f, "channels of weights that differ {times:.0} times under one scale"),
+            Cause::WeightSpread { times } => {
+                write!(f, "channels of weights that differ {times:.0} times under one scale")
+            }
             Cause::Outliers { times } => write!(f, "outliers {times:.1} times the 99.9th percentile"),
             Cause::Rounding => write!(f, "rounding"),
         }

@@ -1,1 +1,0 @@
-//! Accounts of small graphs whose noise is known.
