@@ -8,8 +8,9 @@ use bytes::Bytes;
 use crate::error::{Error, Problems};
 use crate::exec::{Evaluator, Runner};
 use crate::graph::{Graph, Model, verify};
-use crate::options::{Calibration, ChannelsLast, Float64, Options, Quantize};
+use crate::options::{Calibration, ChannelsLast, Float64, Options};
 use crate::progress::{NoProgress, Progress};
+use crate::quant::{Choice, Choices, Quantize};
 use crate::report::Report;
 use crate::samples::{InputSpec, Samples};
 use crate::tensor::{DType, Tensor};
@@ -160,8 +161,8 @@ impl Converter {
     }
 
     fn convert(&self, mut model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
-        if self.options.quantize == Quantize::Int8 && self.options.calibration.is_none() {
-            return Err(Error::Options("int8 needs calibration samples: --calibration FOLDER".into()));
+        if self.options.quantize.needs_calibration() && self.options.calibration.is_none() {
+            return Err(Error::Options("integers need calibration samples: --calibration FOLDER".into()));
         }
         self.cut(&mut model)?;
         model.pin_shapes(&self.options.shapes).map_err(Error::Options)?;
@@ -176,13 +177,7 @@ impl Converter {
         if self.options.passes {
             report.quantization = quant::import(&mut graph);
         }
-        match self.options.quantize {
-            Quantize::None => {}
-            Quantize::Float16 => self.quantize_weights(&mut graph, quant::Scheme::Float16, &mut report)?,
-            Quantize::Dynamic => self.quantize_weights(&mut graph, quant::Scheme::Dynamic, &mut report)?,
-            Quantize::Weights => self.quantize_weights(&mut graph, quant::Scheme::Only, &mut report)?,
-            Quantize::Int8 => self.quantize_int8(&mut graph, &mut report)?,
-        }
+        self.quantize_graph(&mut graph, &mut report)?;
         match self.options.passes {
             true => quant::store_weights(&mut graph),
             false => quant::forget_weights(&mut graph),
@@ -248,13 +243,30 @@ impl Converter {
         Ok(graph)
     }
 
-    fn quantize_weights(&self, graph: &mut Graph, scheme: quant::Scheme, report: &mut Report) -> Result<(), Error> {
-        self.progress.stage("quantize");
-        report.weights = Some(quant::quantize_weights(graph, scheme, self.options.weights)?);
+    fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
+        let Options { quantize, weights, .. } = self.options;
+        let choices = Choices::all(Choice { quantize, weights, symmetric: false });
+        if choices.any(Quantize::needs_calibration) {
+            self.quantize_integer(graph, &choices, report)?;
+        }
+        if choices.any(|q| matches!(q, Quantize::Float16 | Quantize::Dynamic | Quantize::Weights)) {
+            self.progress.stage("quantize");
+            report.weights = Some(quant::quantize_weights(graph, &choices)?);
+        }
         Ok(())
     }
 
-    fn quantize_int8(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
+    fn quantize_integer(&self, graph: &mut Graph, choices: &Choices, report: &mut Report) -> Result<(), Error> {
+        let statistics = self.observe(graph)?;
+        self.progress.stage("quantize");
+        let mut quantized = quant::quantize_integer(graph, &statistics, choices, quant::IntegerOptions::default())?;
+        quantized.int8 += report.quantization.as_ref().map_or(0, |imported| imported.int8);
+        report.quantization = Some(quantized);
+        Ok(())
+    }
+
+    /// Runs the float graph on the calibration samples.
+    fn observe(&self, graph: &Graph) -> Result<quant::Statistics, Error> {
         if graph.inputs.is_empty() {
             return Err(Error::Options("the model has no inputs: there is nothing to calibrate for int8".into()));
         }
@@ -263,14 +275,8 @@ impl Converter {
         self.progress.stage("calibrate");
         self.progress.total(samples.len());
         let samples = Loaded(samples);
-        let statistics = quant::observe(graph, &runner, &samples, &|| self.progress.advance())
-            .map_err(|error| Error::observe(error, &samples.0))?;
-        drop(runner);
-        self.progress.stage("quantize");
-        let mut quantized = quant::quantize_int8(graph, &statistics, quant::Int8Options::default())?;
-        quantized.int8 += report.quantization.as_ref().map_or(0, |imported| imported.int8);
-        report.quantization = Some(quantized);
-        Ok(())
+        quant::observe(graph, &runner, &samples, &|| self.progress.advance())
+            .map_err(|error| Error::observe(error, &samples.0))
     }
 
     fn samples(&self, graph: &Graph) -> Result<Samples, Error> {

@@ -34,7 +34,7 @@ pub mod verify;
 
 pub use convert::{Converted, Converter};
 pub use error::{Error, Problems};
-pub use options::{Calibration, ChannelsLast, Float64, Options, Quantize};
+pub use options::{Calibration, ChannelsLast, Float64, Options};
 pub use progress::{NoProgress, Progress};
-pub use quant::{Granularity, WeightOptions};
+pub use quant::{Granularity, Quantize, WeightOptions};
 pub use report::{Bytes, Report};

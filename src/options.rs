@@ -3,24 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::quant::WeightOptions;
+use crate::quant::{Quantize, WeightOptions};
 use crate::tensor::Tensor;
-
-/// How numbers are stored and computed in the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Quantize {
-    /// As in the model: float32.
-    #[default]
-    None,
-    /// Weights in float16, computed in float32: half the size, next to no loss.
-    Float16,
-    /// Weights as small integers, multiplied with data that is quantized as it comes (dynamic range): a quarter of the size, fast.
-    Dynamic,
-    /// Weights as small integers, computed in float32.
-    Weights,
-    /// 8-bit integers throughout, float32 inputs and outputs. Needs calibration samples.
-    Int8,
-}
 
 /// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

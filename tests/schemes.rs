@@ -5,15 +5,15 @@ mod common;
 
 use common::{LitertError, Random, litert, run_litert};
 use indexmap::IndexMap;
-use litesmith::Granularity;
 use litesmith::exec::Runner;
 use litesmith::graph::{
     Activation, Builder, Graph, Model, NoEvaluate, Op, Padding, Quant, Shape, Type, ValueId, Window2d, Window3d, verify,
 };
-use litesmith::quant::{Scheme, WeightOptions, WeightReport, quantize_weights};
+use litesmith::quant::{Choice, Choices, WeightOptions, WeightReport, quantize_weights};
 use litesmith::runtime::Kernels;
 use litesmith::tensor::{DType, Tensor};
 use litesmith::tflite::{WriteOptions, write};
+use litesmith::{Granularity, Quantize};
 
 /// An operator with weights, as the only node of a graph.
 struct Layer {
@@ -125,22 +125,26 @@ fn apart(a: &Tensor, b: &Tensor) -> f64 {
     a.iter().zip(&b).fold(0.0, |m, (a, b)| m.max((a - b).abs()))
 }
 
-fn schemes() -> [(Scheme, WeightOptions); 8] {
+fn schemes() -> [(Quantize, WeightOptions); 8] {
     let options = |bits, granularity, block_size| WeightOptions { bits, granularity, block_size };
     let channel = options(8, Granularity::Channel, None);
     let tensor = options(8, Granularity::Tensor, None);
     let four = options(4, Granularity::Channel, None);
     let blocks = options(4, Granularity::Channel, Some(32));
     [
-        (Scheme::Float16, channel),
-        (Scheme::Dynamic, channel),
-        (Scheme::Dynamic, tensor),
-        (Scheme::Dynamic, four),
-        (Scheme::Dynamic, blocks),
-        (Scheme::Only, channel),
-        (Scheme::Only, four),
-        (Scheme::Only, blocks),
+        (Quantize::Float16, channel),
+        (Quantize::Dynamic, channel),
+        (Quantize::Dynamic, tensor),
+        (Quantize::Dynamic, four),
+        (Quantize::Dynamic, blocks),
+        (Quantize::Weights, channel),
+        (Quantize::Weights, four),
+        (Quantize::Weights, blocks),
     ]
+}
+
+fn chosen(quantize: Quantize, weights: WeightOptions) -> Choices {
+    Choices::all(Choice { quantize, weights, symmetric: false })
 }
 
 #[test]
@@ -151,7 +155,7 @@ fn every_layer_in_every_scheme_is_what_its_weights_mean() {
         for (scheme, options) in schemes() {
             let (float, data) = layer.graph(&mut random);
             let mut graph = float.clone();
-            let report = quantize_weights(&mut graph, scheme, options).unwrap();
+            let report = quantize_weights(&mut graph, &chosen(scheme, options)).unwrap();
             let what = format!("{}, {scheme:?} {options:?}", layer.name);
             assert_eq!(report.stored.len(), 1, "{what}: {report:?}");
             let expected = run_graph(&graph, &data);
@@ -187,10 +191,10 @@ fn every_layer_in_every_scheme_is_what_its_weights_mean() {
 }
 
 /// What the scheme loses against the float layer, in decibels of signal to noise.
-fn decibels(layer: &Layer, scheme: Scheme, options: WeightOptions) -> f64 {
+fn decibels(layer: &Layer, scheme: Quantize, options: WeightOptions) -> f64 {
     let (float, data) = layer.graph(&mut Random::new(3));
     let mut graph = float.clone();
-    quantize_weights(&mut graph, scheme, options).unwrap();
+    quantize_weights(&mut graph, &chosen(scheme, options)).unwrap();
     let (a, b) = (run_graph(&float, &data).to_f64s().unwrap(), run_graph(&graph, &data).to_f64s().unwrap());
     let power = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>();
     let noise = power(&mut a.iter().zip(&b).map(|(a, b)| a - b));
@@ -219,9 +223,9 @@ fn shared_weights_stay_shared() {
     let y = b.one(dense.clone(), &[x, weights]).unwrap();
     let z = b.one(dense, &[y, weights]).unwrap();
     graph.outputs.push(z);
-    for scheme in [Scheme::Float16, Scheme::Only, Scheme::Dynamic] {
+    for scheme in [Quantize::Float16, Quantize::Weights, Quantize::Dynamic] {
         let mut graph = graph.clone();
-        let report = quantize_weights(&mut graph, scheme, WeightOptions::default()).unwrap();
+        let report = quantize_weights(&mut graph, &Choices::all(scheme)).unwrap();
         assert_eq!(report.stored.len(), 1, "{scheme:?}");
         let constants =
             graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).filter(|&&id| graph.constant(id).is_some());
@@ -231,7 +235,7 @@ fn shared_weights_stay_shared() {
 }
 
 /// The report on a dense layer with the given first weight.
-fn report(first: f32, scheme: Scheme) -> WeightReport {
+fn report(first: f32, scheme: Quantize) -> WeightReport {
     let mut graph = Graph::new("dense");
     let x = graph.add_input("x", Type::new(DType::F32, Shape::fixed(&[1, 32])));
     let values = (0..512).map(|i| if i == 0 { first } else { 0.01 * (i % 7) as f32 }).collect();
@@ -239,7 +243,7 @@ fn report(first: f32, scheme: Scheme) -> WeightReport {
     let dense = Op::FullyConnected { keep_num_dims: true, asymmetric_inputs: false, activation: Activation::None };
     let y = Builder::new(&mut graph, &NoEvaluate).one(dense, &[x, weights]).unwrap();
     graph.outputs.push(y);
-    let report = quantize_weights(&mut graph, scheme, WeightOptions::default()).unwrap();
+    let report = quantize_weights(&mut graph, &Choices::all(scheme)).unwrap();
     assert_eq!(verify(&Model::single(graph)), []);
     report
 }
@@ -247,13 +251,13 @@ fn report(first: f32, scheme: Scheme) -> WeightReport {
 #[test]
 fn weights_that_have_no_such_form_are_kept_and_named() {
     for (first, scheme, reason) in [
-        (1e6, Scheme::Float16, "float16 ends at 65504"),
-        (f32::INFINITY, Scheme::Dynamic, "infinities"),
-        (f32::NAN, Scheme::Only, "NaN"),
+        (1e6, Quantize::Float16, "float16 ends at 65504"),
+        (f32::INFINITY, Quantize::Dynamic, "infinities"),
+        (f32::NAN, Quantize::Weights, "NaN"),
     ] {
         let report = report(first, scheme);
         assert!(report.stored.is_empty());
         assert!(report.kept[0].value == "w" && report.kept[0].reason.contains(reason), "{:?}", report.kept);
     }
-    assert_eq!(report(1.0, Scheme::Float16).kept, []);
+    assert_eq!(report(1.0, Quantize::Float16).kept, []);
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! observe    runs the float graph on samples                          -> Statistics
+//! choice     what is asked of each operator                           -> Choices
 //! prepare    writes operators without an int8 kernel as ones that have one
 //! spec       what each operator's kernel asks for                     -> Treatment, one a node
 //! relevant   which part of each range its users can tell apart        -> Range, one a value
@@ -18,6 +19,7 @@
 //!
 //! [`Execute`]: crate::graph::Execute
 
+mod choice;
 mod cut;
 mod import;
 mod insert;
@@ -35,21 +37,23 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use choice::{Choice, Choices, Quantize};
 pub use import::{forget_weights, import, store_weights};
 pub use insert::Conversions;
 pub use observe::{ObserveError, Observed, Samples, Statistics, observe};
 pub use range::{Params, Range};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
-pub use weights::{Granularity, KeptWeights, Scheme, StoredWeights, WeightOptions, WeightReport, quantize_weights};
+pub use weights::{Granularity, KeptWeights, StoredWeights, WeightOptions, WeightReport, quantize_weights};
 
 use crate::graph::{Graph, Op};
 use precision::Decision;
 use relevant::Relevant;
+use spec::Treatment;
 
 /// What a user may ask of full-integer quantization.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Int8Options {
-    /// Use every int8 kernel that computes what it should, even those whose results 8 bits hold badly: for hardware without
+pub struct IntegerOptions {
+    /// Use every integer kernel that computes what it should, even those whose results 8 bits hold badly: for hardware without
     /// floats.
     pub every_kernel: bool,
 }
@@ -65,16 +69,17 @@ pub enum QuantError {
     Constant { place: String, message: String },
 }
 
-/// Quantizes a float graph to int8: activations with one scale each, weights of convolutions and matrix products with one scale
+/// Quantizes the nodes of a float graph that are chosen for int8: activations with one scale each, weights of convolutions and matrix products with one scale
 /// for each output channel, biases in 32 bits. Inputs and outputs of the graph stay float.
 ///
 /// # Errors
 /// Where the statistics don't belong to the graph, or weights are not finite. The graph is as it was then, but for operators
 /// written as others.
-pub fn quantize_int8(
+pub fn quantize_integer(
     graph: &mut Graph,
     statistics: &Statistics,
-    options: Int8Options,
+    choices: &Choices,
+    options: IntegerOptions,
 ) -> Result<QuantReport, QuantError> {
     if statistics.values.is_empty() {
         return Err(QuantError::NoStatistics);
@@ -84,7 +89,7 @@ pub fn quantize_int8(
     }
     let mut statistics = statistics.clone();
     prepare::prepare(graph, &mut statistics);
-    let (plans, mut report) = solve(graph, &statistics, options)?;
+    let (plans, mut report) = solve(graph, &statistics, choices, options)?;
     let inserted = insert::insert(graph, plans);
     report.conversions = inserted.map_err(|(place, message)| QuantError::Constant { place, message })?;
     Ok(report)
@@ -94,10 +99,11 @@ pub fn quantize_int8(
 fn solve(
     graph: &Graph,
     statistics: &Statistics,
-    options: Int8Options,
+    choices: &Choices,
+    options: IntegerOptions,
 ) -> Result<(Vec<insert::Plan>, QuantReport), QuantError> {
     let relevant = Relevant::new(graph, statistics);
-    let treatments = graph.nodes.iter().map(|node| spec::treatment(graph, node)).collect();
+    let treatments = graph.nodes.iter().map(|node| asked(choices.of(node), spec::treatment(graph, node))).collect();
     let decisions = precision::decide(graph, statistics, &relevant, treatments, options.every_kernel);
     let scales = propagate::propagate(graph, &decisions, &relevant);
     let mut report = QuantReport::default();
@@ -127,4 +133,12 @@ fn solve(
     let cut = relevant.cut().map(|(id, seen, kept)| CutRange { value: graph.value(id).name.clone(), seen, kept });
     report.cut = cut.collect();
     Ok((plans, report))
+}
+
+/// What becomes of a node that has a row in the table, given what it was chosen for.
+fn asked(choice: Choice, treatment: Treatment) -> Treatment {
+    match treatment {
+        Treatment::Int8(_) if choice.quantize != Quantize::Int8 => Treatment::Float("it is not chosen for int8"),
+        treatment => treatment,
+    }
 }

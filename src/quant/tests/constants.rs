@@ -125,7 +125,8 @@ fn weights_that_are_not_numbers_are_an_error() {
     let y = net.op(conv_op(), &[x, weights, bias], "y", (-2.0, 2.0));
     net.graph.outputs = vec![y];
     let before = net.graph.clone();
-    let refused = quantize_int8(&mut net.graph, &net.statistics, Int8Options::default());
+    let refused =
+        quantize_integer(&mut net.graph, &net.statistics, &Choices::all(Quantize::Int8), IntegerOptions::default());
     assert!(matches!(refused, Err(QuantError::Constant { place, .. }) if place == "y"));
     assert_eq!(net.graph, before);
 }

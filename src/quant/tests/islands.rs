@@ -119,7 +119,7 @@ fn kernels_that_lose_too_much_are_used_on_request_only() {
     let (float, y) = net();
     assert!(float.quantize(&[y]).reason("root").contains("near zero"));
     let (every, y) = net();
-    let int8 = every.quantize_with(&[y], Int8Options { every_kernel: true });
+    let int8 = every.quantize_with(&[y], IntegerOptions { every_kernel: true });
     assert_eq!(int8.ops(), ["QUANTIZE", "CONV_2D", "RSQRT", "CONV_2D", "DEQUANTIZE"]);
 }
 
@@ -224,8 +224,14 @@ fn statistics_of_another_graph_are_refused() {
     let y = net.conv(x, "y", (-8.0, 8.0));
     net.graph.outputs = vec![y];
     net.graph.value_mut(x).name = "other".into();
-    let refused = quantize_int8(&mut net.graph, &net.statistics, Int8Options::default());
+    let refused =
+        quantize_integer(&mut net.graph, &net.statistics, &Choices::all(Quantize::Int8), IntegerOptions::default());
     assert_eq!(refused, Err(QuantError::OtherGraph { value: "x".into() }));
-    let refused = quantize_int8(&mut net.graph, &Statistics::default(), Int8Options::default());
+    let refused = quantize_integer(
+        &mut net.graph,
+        &Statistics::default(),
+        &Choices::all(Quantize::Int8),
+        IntegerOptions::default(),
+    );
     assert_eq!(refused, Err(QuantError::NoStatistics));
 }

@@ -78,14 +78,15 @@ impl Net {
     }
 
     fn quantize(self, outputs: &[ValueId]) -> Int8 {
-        self.quantize_with(outputs, Int8Options::default())
+        self.quantize_with(outputs, IntegerOptions::default())
     }
 
     /// Quantizes; whatever the test is about, the result must be sound.
-    fn quantize_with(mut self, outputs: &[ValueId], options: Int8Options) -> Int8 {
+    fn quantize_with(mut self, outputs: &[ValueId], options: IntegerOptions) -> Int8 {
         self.graph.outputs = outputs.to_vec();
         let names: Vec<String> = outputs.iter().map(|&id| self.graph.value(id).name.clone()).collect();
-        let report = quantize_int8(&mut self.graph, &self.statistics, options).unwrap();
+        let report =
+            quantize_integer(&mut self.graph, &self.statistics, &Choices::all(Quantize::Int8), options).unwrap();
         let after: Vec<&str> = self.graph.outputs.iter().map(|&id| self.graph.value(id).name.as_str()).collect();
         assert_eq!(after, names, "outputs keep their names");
         assert_sound(&self.graph);

@@ -82,7 +82,7 @@ proptest! {
         if extra != values[0] && extra != outputs[0] {
             outputs.push(extra);
         }
-        let options = Int8Options { every_kernel };
+        let options = IntegerOptions { every_kernel };
         let mut again = Net { graph: net.graph.clone(), statistics: net.statistics.clone() };
         let int8 = net.quantize_with(&outputs, options);
         // Nothing is converted and converted back at once.
@@ -95,7 +95,7 @@ proptest! {
             }
         }
         again.graph.outputs = outputs;
-        quantize_int8(&mut again.graph, &again.statistics, options).unwrap();
+        quantize_integer(&mut again.graph, &again.statistics, &Choices::all(Quantize::Int8), options).unwrap();
         prop_assert_eq!(again.graph, int8.graph);
     }
 }

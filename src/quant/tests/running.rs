@@ -58,7 +58,7 @@ struct Case {
 
 impl Case {
     /// `scale` is that of the inputs; integer inputs count up from zero.
-    fn new(build: Build, scale: f32, options: Int8Options) -> Case {
+    fn new(build: Build, scale: f32, options: IntegerOptions) -> Case {
         let mut net = Net::new();
         let output = build(&mut net);
         let mut graph = net.graph;
@@ -75,7 +75,7 @@ impl Case {
         let runner = Runner::new(&graph).unwrap();
         let expected = runner.run(&inputs).unwrap();
         let statistics = observe(&graph, &runner, &vec![inputs.clone()], &|| ()).unwrap();
-        let report = quantize_int8(&mut graph, &statistics, options).unwrap();
+        let report = quantize_integer(&mut graph, &statistics, &Choices::all(Quantize::Int8), options).unwrap();
         assert_sound(&graph);
         Case { graph, report, inputs, expected }
     }
@@ -355,7 +355,7 @@ fn rows_on_request_compute_what_they_should() {
     let Some(library) = library() else { return };
     let mut wrong = Vec::new();
     for (name, bar, build) in LOSSY {
-        let case = Case::new(*build, 1.0, Int8Options { every_kernel: true });
+        let case = Case::new(*build, 1.0, IntegerOptions { every_kernel: true });
         assert_eq!(case.report.float, [], "{name} stayed float");
         assert!(case.graph.nodes.iter().any(|n| n.op.name() == *name), "{name}");
         for kernels in [Kernels::Xnnpack, Kernels::Builtin, Kernels::Reference] {
@@ -374,7 +374,7 @@ fn every_int8_row_is_right_in_every_kernel() {
     let Some(library) = library() else { return };
     let mut wrong = Vec::new();
     for (name, build) in ROWS {
-        let case = Case::new(*build, 1.0, Int8Options::default());
+        let case = Case::new(*build, 1.0, IntegerOptions::default());
         assert_eq!(case.report.float, [], "{name} stayed float");
         assert!(case.graph.nodes.iter().any(|n| n.op.name() == *name), "{name}");
         for kernels in [Kernels::Xnnpack, Kernels::Builtin, Kernels::Reference] {
@@ -399,7 +399,7 @@ fn scales_far_apart_load_and_run() {
     let mut wrong = Vec::new();
     for (name, build) in ROWS {
         for scale in [0.0, 1e-30, 1e-7, 1e-3, 1e3, 1e7] {
-            let case = Case::new(*build, scale, Int8Options::default());
+            let case = Case::new(*build, scale, IntegerOptions::default());
             for kernels in [Kernels::Xnnpack, Kernels::Builtin] {
                 if let Err(error) = case.run(&library, kernels) {
                     wrong.push(format!("{name} with inputs of {scale} in {kernels:?}: {error}"));

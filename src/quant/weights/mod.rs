@@ -1,34 +1,27 @@
 //! Weights stored as `FLOAT16` or small integers, while all that flows between operators stays float: no samples needed.
 //!
 //! Owns: [`slot`], the table of operators that have weights and of the forms their kernels take; [`store`], how numbers
-//! become integers. Three schemes, see [`Scheme`]. A constant that has no form is left as it is, and the report says why.
+//! become integers. Three forms: `FLOAT16` behind a `DEQUANTIZE` that runtimes run once; integers that the kernel multiplies
+//! with data it quantizes as it goes (dynamic range, "hybrid"); integers behind a `DEQUANTIZE`. A constant that has no form is left
+//! as it is, and the report says why.
 
 mod slot;
 mod store;
 
 use rustc_hash::FxHashMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use slot::Slot;
 use store::{Scales, Stored};
 
 use super::QuantError;
+use super::choice::{Choice, Choices, Quantize};
 use crate::graph::{Graph, InferError, NoEvaluate, Node, Op, Precision, Type, Value, ValueId, rewrite};
 use crate::tensor::{DType, Tensor};
 
-/// What happens to weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// `FLOAT16`, behind a `DEQUANTIZE` that runtimes run once: half the size.
-    Float16,
-    /// Integers that the kernel multiplies with data it quantizes as it goes (dynamic range, "hybrid"): small and fast.
-    Dynamic,
-    /// Integers behind a `DEQUANTIZE`: small, and computed in float.
-    Only,
-}
-
 /// How finely a tensor of integers is scaled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Granularity {
     /// One scale for each output channel.
     #[default]
@@ -37,8 +30,8 @@ pub enum Granularity {
     Tensor,
 }
 
-/// The integers of [`Scheme::Dynamic`] and [`Scheme::Only`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightOptions {
     /// 8 or 4. Operators whose kernels take no 4-bit weights get 8.
     pub bits: u8,
@@ -80,17 +73,16 @@ pub struct KeptWeights {
     pub reason: String,
 }
 
-/// Stores the weights of a float graph in another form.
+/// Stores the weights of nodes that are chosen for it in another form; such nodes are on floats.
 ///
 /// # Errors
 /// Where nodes can't be written again, which a valid graph doesn't lead to.
-pub fn quantize_weights(graph: &mut Graph, scheme: Scheme, options: WeightOptions) -> Result<WeightReport, QuantError> {
-    if scheme != Scheme::Float16 {
-        rewrite(graph, &NoEvaluate, embed)
-            .map_err(|e| QuantError::Constant { place: "an embedding".into(), message: e.message })?;
-    }
+pub fn quantize_weights(graph: &mut Graph, choices: &Choices) -> Result<WeightReport, QuantError> {
+    let mut choices = choices.clone();
+    rewrite(graph, &NoEvaluate, |cx, node| embed(cx, node, &mut choices))
+        .map_err(|e| QuantError::Constant { place: "an embedding".into(), message: e.message })?;
     let nodes = std::mem::take(&mut graph.nodes);
-    let mut rewriter = Rewriter { graph, scheme, options, made: FxHashMap::default(), report: WeightReport::default() };
+    let mut rewriter = Rewriter { graph, choices, made: FxHashMap::default(), report: WeightReport::default() };
     for node in nodes {
         rewriter.node(node);
     }
@@ -100,7 +92,15 @@ pub fn quantize_weights(graph: &mut Graph, scheme: Scheme, options: WeightOption
 }
 
 /// `GATHER` of rows is `EMBEDDING_LOOKUP`, whose kernel turns integer rows into floats itself.
-fn embed(cx: &mut crate::graph::RewriteCx<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, InferError> {
+fn embed(
+    cx: &mut crate::graph::RewriteCx<'_>,
+    node: &Node,
+    choices: &mut Choices,
+) -> Result<Option<Vec<ValueId>>, InferError> {
+    let choice = choices.of(node);
+    if !matches!(choice.quantize, Quantize::Dynamic | Quantize::Weights) {
+        return Ok(None);
+    }
     let (Op::Gather { axis: 0, batch_dims: 0 }, Some(table), Some(ids)) = (&node.op, node.input(0), node.input(1))
     else {
         return Ok(None);
@@ -115,6 +115,7 @@ fn embed(cx: &mut crate::graph::RewriteCx<'_>, node: &Node) -> Result<Option<Vec
     let ids = cx.b.reshape(ids, &[-1])?;
     let ids = cx.b.cast(ids, DType::I32)?;
     let rows = cx.b.one(Op::EmbeddingLookup, &[ids, table])?;
+    choices.set(rows, choice);
     dims.push(row);
     let dims: Vec<i64> = dims.into_iter().map(|d| d as i64).collect();
     Ok(Some(vec![cx.b.reshape(rows, &dims)?]))
@@ -122,8 +123,7 @@ fn embed(cx: &mut crate::graph::RewriteCx<'_>, node: &Node) -> Result<Option<Vec
 
 struct Rewriter<'a> {
     graph: &'a mut Graph,
-    scheme: Scheme,
-    options: WeightOptions,
+    choices: Choices,
     /// What stands for a constant in a form, so that shared weights stay shared.
     made: FxHashMap<(ValueId, Form), Result<ValueId, String>>,
     report: WeightReport,
@@ -165,22 +165,26 @@ impl Rewriter<'_> {
     fn forms(&self, node: &Node) -> Vec<(usize, Form)> {
         let is_weight =
             |id: ValueId| self.graph.constant(id).is_some_and(|t| t.dtype() == DType::F32 && slot::is_worth_it(t));
-        if self.scheme == Scheme::Float16 {
+        let choice = self.choices.of(node);
+        if choice.quantize == Quantize::Float16 {
             let operands = node.inputs.iter().enumerate().filter(|(_, id)| id.is_some_and(is_weight));
             return operands.map(|(i, _)| (i, Form::Float16)).collect();
+        }
+        if !matches!(choice.quantize, Quantize::Dynamic | Quantize::Weights) {
+            return Vec::new();
         }
         let slot = slot::of(self.graph, node);
         let weights =
             |slot: &Slot| node.input(slot.operand).filter(|&id| is_weight(id)).and_then(|id| self.graph.constant(id));
-        let form = slot.and_then(|slot| Some((slot.operand, self.integers(&slot, weights(&slot)?))));
+        let form = slot.and_then(|slot| Some((slot.operand, self.integers(choice, &slot, weights(&slot)?))));
         form.into_iter().collect()
     }
 
-    fn integers(&self, slot: &Slot, weights: &Tensor) -> Form {
-        let dynamic = self.scheme == Scheme::Dynamic;
-        let block_size = self.options.block_size.filter(|&size| slot.takes_blocks(size));
-        let wants_4 = self.options.bits == 4 && slot.four_bits && slot::is_worth_four_bits(weights);
-        let scales = match self.options.granularity {
+    fn integers(&self, choice: Choice, slot: &Slot, weights: &Tensor) -> Form {
+        let (dynamic, options) = (choice.quantize == Quantize::Dynamic, choice.weights);
+        let block_size = options.block_size.filter(|&size| slot.takes_blocks(size));
+        let wants_4 = options.bits == 4 && slot.four_bits && slot::is_worth_four_bits(weights);
+        let scales = match options.granularity {
             Granularity::Channel => Scales::Each,
             Granularity::Tensor if slot.wants_scale_each && dynamic => Scales::Repeated,
             Granularity::Tensor => Scales::One,
