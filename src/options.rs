@@ -46,6 +46,8 @@ pub struct Options {
     pub calibration: Option<Calibration>,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
+    /// Compare the quantized model with the float one, operator by operator, on some of the calibration samples.
+    pub account: bool,
     /// Values that become the inputs, in order; none stand for the model's own.
     pub inputs: Vec<String>,
     /// Values that become the outputs, in order; none stand for the model's own.
@@ -74,6 +76,7 @@ impl Default for Options {
             weights: WeightOptions::default(),
             calibration: None,
             calibration_method: Method::default(),
+            account: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             shapes: BTreeMap::new(),

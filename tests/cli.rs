@@ -108,6 +108,30 @@ fn output_for_people_and_for_programs() {
 }
 
 #[test]
+fn what_quantization_costs_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("digits.tflite");
+    let (json, html) = (folder.path().join("report.json"), folder.path().join("report.html"));
+    let convert = |more: &[&str]| {
+        let args = int8();
+        let args: Vec<&str> = args.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        convert_digits(&path, &args, 2).stdout
+    };
+    let text = convert(&["--report", &json.display().to_string()]);
+    says(&text, &["noise", "logits", "dB", "CONV_2D"]);
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!(report["outputs"][0]["name"], "logits");
+    assert!(report["outputs"][0]["sqnr"].as_f64().unwrap() > 20.0, "{report}");
+    let operators = report["operators"].as_array().unwrap();
+    assert!(operators.len() > 5 && operators.iter().all(|o| o["cause"]["kind"].is_string()), "{report}");
+    convert(&["--quiet", "--report", &html.display().to_string()]);
+    says(&std::fs::read_to_string(&html).unwrap(), &["<!doctype html>", "logits", "CONV_2D"]);
+    let alone = litesmith(["convert", &digits("digits.onnx").display().to_string(), "--report", "a.json"]);
+    assert_eq!(alone.code, Some(1));
+    says(&alone.stderr, &["--report", "--calibration"]);
+}
+
+#[test]
 fn the_result_lies_beside_the_model_if_no_place_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(digits("digits.onnx"), folder.path().join("a.b.onnx")).unwrap();

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use super::progress::Bar;
@@ -39,6 +39,9 @@ pub struct Args {
     /// Percent of the elements that --calibration-method percentile keeps [default: 99.999]
     #[arg(long, value_name = "PERCENT")]
     percentile: Option<f64>,
+    /// Compare the quantized model with the float one on up to 16 of the samples, and write what each operator loses
+    #[arg(long, value_name = "FILE.json|.html", value_parser = parse_report)]
+    report: Option<PathBuf>,
     /// Fix the shape of a dynamic input
     #[arg(long = "shape", value_name = "NAME=1,3,224,224", value_parser = parse_shape)]
     shapes: Vec<(String, Vec<usize>)>,
@@ -131,6 +134,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         error => anyhow::Error::new(error).context(args.model.display().to_string()),
     })?;
     converted.save(&output)?;
+    if let (Some(path), Some(account)) = (&args.report, &converted.report.account) {
+        let page = path.extension().is_some_and(|e| e == "html");
+        let text = if page { account.to_html() } else { serde_json::to_string_pretty(account)? + "\n" };
+        std::fs::write(path, text).with_context(|| path.display().to_string())?;
+    }
     if args.json {
         super::print(&(serde_json::to_string_pretty(&converted.report)? + "\n"));
     } else if !args.quiet {
@@ -140,7 +148,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn options(args: &Args) -> Result<Options> {
-    if args.calibration.is_some() && !matches!(args.quantize, Scheme::Int8) {
+    if args.report.is_some() && (args.calibration.is_none() || matches!(args.quantize, Scheme::None)) {
+        bail!("--report compares a quantized model with the float one on samples: add --quantize and --calibration");
+    }
+    if args.calibration.is_some() && args.report.is_none() && !matches!(args.quantize, Scheme::Int8) {
         bail!("--calibration is for a result that computes in integers: add --quantize int8");
     }
     let mut options = Options { passes: !args.no_passes, layout: !args.no_layout, ..Options::default() };
@@ -151,6 +162,7 @@ fn options(args: &Args) -> Result<Options> {
         Scheme::Weights => Quantize::Weights,
         Scheme::Int8 => Quantize::Int8,
     };
+    options.account = args.report.is_some();
     options.unroll = args.unroll;
     options.weights = weights(args)?;
     options.calibration = args.calibration.clone().map(Calibration::Path);
@@ -229,6 +241,13 @@ fn custom_name(op: &str) -> String {
 /// Whether both paths lead to one file, however they are written; a link counts as what it leads to.
 fn same_file(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// A file whose name says what is to be written into it.
+fn parse_report(text: &str) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(text);
+    let known = path.extension().is_some_and(|e| e == "json" || e == "html");
+    if known { Ok(path) } else { Err("expected a file that ends in .json or .html") }
 }
 
 /// `NAME=1,3,224,224`; the name may hold `=` itself, and no extents at all make a scalar.

@@ -10,6 +10,7 @@
 //! precision  which nodes are worth computing in int8                  -> Decision, one a node
 //! propagate  which values share a scale, and which                    -> Params, one a value
 //! materialize, insert    constants as integers; QUANTIZE and DEQUANTIZE at the borders
+//! account    what it costs, operator by operator, on samples          -> Account
 //! ```
 //!
 //! A model that comes quantized has its scales already: [`import`] puts integer kernels between the conversions that it has.
@@ -20,6 +21,7 @@
 //!
 //! [`Execute`]: crate::graph::Execute
 
+mod account;
 mod calibrate;
 mod choice;
 mod cut;
@@ -39,6 +41,7 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use account::{Account, Cause, Detail, OperatorNoise, OutputNoise, Simulate, account, spread};
 pub use calibrate::Method;
 pub use choice::{Choice, Choices, Quantize};
 pub use import::{forget_weights, import, store_weights};
