@@ -155,9 +155,11 @@ impl Converter {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn convert_bytes(&self, model: &[u8]) -> Result<Converted, Error> {
+    pub fn convert_bytes(&self, model: impl Into<Bytes>) -> Result<Converted, Error> {
         self.progress.stage("read");
-        self.convert(onnx::read_bytes(model)?, model.len() as u64)
+        let model = model.into();
+        let size = model.len() as u64;
+        self.convert(onnx::read_bytes(model)?, size)
     }
 
     fn convert(&self, mut model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
@@ -278,7 +280,7 @@ impl Converter {
         let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
         self.progress.stage("calibrate");
         self.progress.total(samples.len());
-        let samples = Loaded(samples);
+        let samples = Loaded(samples, &*self.progress);
         let seen = quant::observe(graph, &runner, &samples, &|| self.progress.advance())
             .map_err(|error| Error::observe(error, &samples.0))?;
         Ok(seen.statistics(self.options.calibration_method))
@@ -289,7 +291,7 @@ impl Converter {
         /// Enough to see which operators are noisy.
         const SAMPLES: usize = 16;
         self.progress.stage("account");
-        let samples = Loaded(self.samples(float)?);
+        let samples = Loaded(self.samples(float)?, &*self.progress);
         let which = quant::spread(samples.0.len(), SAMPLES);
         quant::account(float, quantized, &simulate, &samples, &which, quant::Detail::Operators)
             .map_err(|error| Error::observe(error, &samples.0))
@@ -303,6 +305,7 @@ impl Converter {
         match &self.options.calibration {
             Some(Calibration::Path(path)) => Ok(Samples::open(path, inputs.collect())?),
             Some(Calibration::Tensors(tensors)) => Ok(Samples::from_tensors(tensors.clone(), inputs.collect())),
+            Some(Calibration::Named(samples)) => Ok(Samples::from_arrays(samples.clone(), inputs.collect())),
             None => Err(Error::Options("no calibration samples are given".into())),
         }
     }
@@ -314,14 +317,17 @@ fn simulate(graph: &Graph) -> Result<Box<dyn Execute>, String> {
 }
 
 /// Samples from files, as calibration asks for them.
-struct Loaded(Samples);
+struct Loaded<'a>(Samples, &'a dyn Progress);
 
-impl quant::Samples for Loaded {
+impl quant::Samples for Loaded<'_> {
     fn len(&self) -> usize {
         self.0.len()
     }
 
     fn load(&self, index: usize) -> Result<Vec<Tensor>, String> {
+        if self.1.cancelled() {
+            return Err("cancelled".into());
+        }
         self.0.get(index).map_err(|e| e.to_string())
     }
 }

@@ -12,6 +12,7 @@
 //! [`Converter`] is the way in; [`verify`] compares a file with the model it came from. The rooms below are public so that tools
 //! can be built on them; ARCHITECTURE.md tells how they fit together.
 
+pub mod bench;
 pub mod cli;
 mod convert;
 mod error;

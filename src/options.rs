@@ -3,11 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use indexmap::IndexMap;
+use serde::Deserialize;
+
+use crate::error::Error;
 use crate::quant::{Method, Quantize, WeightOptions};
 use crate::tensor::Tensor;
 
 /// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Float64 {
     /// They stay `float64`, with a conversion at each.
     #[default]
@@ -17,7 +22,8 @@ pub enum Float64 {
 }
 
 /// Inputs and outputs that change from channels-first to channels-last.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ChannelsLast {
     /// Every input and output keeps the model's layout.
     #[default]
@@ -35,14 +41,18 @@ pub enum Calibration {
     Path(PathBuf),
     /// Samples in memory: one tensor for each input of the model, in order.
     Tensors(Vec<Vec<Tensor>>),
+    /// Samples in memory: tensors under the names of the inputs.
+    Named(Vec<IndexMap<String, Tensor>>),
 }
 
 /// All settings of one conversion.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     pub quantize: Quantize,
     /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
     pub weights: WeightOptions,
+    #[serde(skip)]
     pub calibration: Option<Calibration>,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
@@ -87,6 +97,51 @@ impl Default for Options {
             float64: Float64::Keep,
             passes: true,
             layout: true,
+        }
+    }
+}
+
+impl Options {
+    /// Reads the fields of this type from JSON, `{"quantize": "dynamic", "weights": {"bits": 4}}`, for callers in other languages.
+    /// What is left out is as in [`Options::default`]; samples don't come this way.
+    ///
+    /// # Errors
+    /// [`Error::Options`] for what is no JSON, no field, or no value of one.
+    pub fn from_json(text: &str) -> Result<Options, Error> {
+        let options: Options = serde_json::from_str(text).map_err(|e| Error::Options(format!("options: {e}")))?;
+        options.weights.check().map_err(Error::Options)?;
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_from_json() {
+        let text = r#"{"quantize": "dynamic", "weights": {"bits": 4, "block_size": 32}, "shapes": {"x": [1, 2]}, "channels_last": {"names": ["x"]}}"#;
+        let options = Options::from_json(text).unwrap();
+        assert_eq!((options.quantize, options.weights.block_size), (Quantize::Dynamic, Some(32)));
+        assert_eq!(options.channels_last, ChannelsLast::Names(vec!["x".into()]));
+        assert_eq!(options.shapes["x"], [1, 2]);
+        assert_eq!(Options::from_json("{}").unwrap(), Options::default());
+        let method = Options::from_json(r#"{"calibration_method": {"percentile": 99.9}}"#).unwrap().calibration_method;
+        assert_eq!(method, Method::Percentile(99.9));
+    }
+
+    #[test]
+    fn what_is_no_setting_is_named() {
+        for (text, named) in [
+            ("", "EOF"),
+            (r#"{"quantise": "int8"}"#, "quantise"),
+            (r#"{"quantize": "int9"}"#, "int9"),
+            (r#"{"weights": {"bits": 5}}"#, "bits"),
+            (r#"{"weights": {"bits": 4, "block_size": 33}}"#, "block_size"),
+            (r#"{"weights": {"block_size": 32}}"#, "block_size"),
+        ] {
+            let error = Options::from_json(text).unwrap_err().to_string();
+            assert!(error.contains(named), "{text}: {error}");
         }
     }
 }

@@ -10,6 +10,10 @@ pub trait Progress: Send + Sync {
     fn advance(&self);
     /// All is done.
     fn finish(&self);
+    /// Whether nobody waits for the result any more: no further sample is run then, and the conversion fails.
+    fn cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// Shows nothing.

@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("exec", &["graph", "tensor"]),
     ("quant", &["graph", "samples", "tensor"]),
     ("verify", &["onnx", "runtime", "samples", "tensor"]),
+    ("bench", &["runtime", "samples", "tensor", "verify"]),
 ];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -251,7 +251,7 @@ fn parse_report(text: &str) -> Result<PathBuf, &'static str> {
 }
 
 /// `NAME=1,3,224,224`; the name may hold `=` itself, and no extents at all make a scalar.
-fn parse_shape(text: &str) -> Result<(String, Vec<usize>), &'static str> {
+pub(super) fn parse_shape(text: &str) -> Result<(String, Vec<usize>), &'static str> {
     let (name, dims) = text.rsplit_once('=').ok_or("expected NAME=1,3,224,224")?;
     let extents = dims.split(',').filter(|_| !dims.is_empty());
     let extents: Result<Vec<usize>, _> = extents.map(|d| d.trim().parse()).collect();

@@ -2,12 +2,14 @@
 //!
 //! Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.
 
+mod bench;
 mod convert;
 mod inspect;
 mod ops;
 mod progress;
 mod verify;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Bench(bench::Args),
     Convert(convert::Args),
     Inspect(inspect::Args),
     Ops(ops::Args),
@@ -30,7 +33,21 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    run(std::env::args_os())
+}
+
+/// Runs a command line, its first argument being the name of the command.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Of help that nobody reads there is nothing to tell.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match cli.command {
+        Command::Bench(args) => bench::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Ops(args) => ops::run(&args),

@@ -56,8 +56,8 @@ pub fn read_file(path: &Path) -> Result<Model, ReadError> {
 ///
 /// # Errors
 /// Where the bytes are not a sound ONNX model.
-pub fn read_bytes(bytes: &[u8]) -> Result<Model, ReadError> {
-    let bytes = Bytes::copy_from_slice(bytes);
+pub fn read_bytes(bytes: impl Into<Bytes>) -> Result<Model, ReadError> {
+    let bytes = bytes.into();
     model(bytes.clone(), ExternalData::of_bytes(bytes))
 }
 

@@ -193,7 +193,7 @@ mod tests {
             let bytes = Bytes::from(proto.encode_to_vec());
             let slim = outline(bytes.clone());
             assert_eq!(slim.len() < 1000, elements >= LARGE / 4 || elements == 1, "{elements}: {}", slim.len());
-            let read = read_bytes(&bytes).unwrap();
+            let read = read_bytes(bytes).unwrap();
             for name in ["w", "v"] {
                 let found = read.graph.initializers[name].view::<f32>().unwrap().to_vec();
                 assert_eq!(found, (0..elements).map(|i| i as f32).collect::<Vec<_>>());
@@ -206,7 +206,7 @@ mod tests {
         let bytes = model(LARGE).encode_to_vec();
         for len in (0..200).chain([bytes.len() / 2, bytes.len() - 1]) {
             let cut = Bytes::copy_from_slice(&bytes[..len]);
-            assert!(read_bytes(&cut).is_err());
+            assert!(read_bytes(cut).is_err());
         }
         let mut wrong = bytes.clone();
         wrong[1] ^= 0xff;

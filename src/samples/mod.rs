@@ -3,12 +3,14 @@
 //! Owns: finding the samples, reading them one at a time, and checking them against the model's inputs. Knows tensors and files, not
 //! graphs.
 
+mod made_up;
 mod numpy;
 
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
+pub use made_up::made_up;
 pub use numpy::{read_npy, read_npz};
 
 use crate::tensor::{DType, Tensor};
@@ -54,6 +56,8 @@ enum Source {
     Stacked { path: PathBuf, arrays: IndexMap<String, Tensor>, count: usize },
     /// Tensors in memory, in the order of the inputs.
     Memory(Vec<Vec<Tensor>>),
+    /// Tensors in memory, by name.
+    Named(Vec<IndexMap<String, Tensor>>),
 }
 
 impl Samples {
@@ -84,6 +88,11 @@ impl Samples {
         Samples { inputs, source: Source::Memory(samples) }
     }
 
+    /// Samples that are in memory already, each with an array for each input under its name.
+    pub fn from_arrays(samples: Vec<IndexMap<String, Tensor>>, inputs: Vec<InputSpec>) -> Samples {
+        Samples { inputs, source: Source::Named(samples) }
+    }
+
     fn stacked(path: &Path, arrays: IndexMap<String, Tensor>, inputs: Vec<InputSpec>) -> Result<Samples, SampleError> {
         let sample = path.display().to_string();
         check_names(&sample, &arrays, &inputs)?;
@@ -112,6 +121,7 @@ impl Samples {
             Source::Files(files) => files.len(),
             Source::Stacked { count, .. } => *count,
             Source::Memory(samples) => samples.len(),
+            Source::Named(samples) => samples.len(),
         }
     }
 
@@ -124,7 +134,7 @@ impl Samples {
         match &self.source {
             Source::Files(files) => files[i].display().to_string(),
             Source::Stacked { path, .. } => format!("{} [{i}]", path.display()),
-            Source::Memory(_) => format!("{i}"),
+            Source::Memory(_) | Source::Named(_) => format!("{i}"),
         }
     }
 
@@ -145,6 +155,10 @@ impl Samples {
                 }
                 let pairs = self.inputs.iter().zip(&samples[i]);
                 pairs.map(|(input, tensor)| fitted(&name, input, tensor.clone())).collect()
+            }
+            Source::Named(samples) => {
+                check_names(&name, &samples[i], &self.inputs)?;
+                self.inputs.iter().map(|input| fitted(&name, input, samples[i][&input.name].clone())).collect()
             }
             Source::Stacked { arrays, .. } => {
                 self.inputs.iter().map(|input| fitted(&name, input, nth(&arrays[&input.name], input, i))).collect()

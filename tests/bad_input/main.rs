@@ -31,7 +31,7 @@ fn digits() -> Vec<u8> {
 /// Converts in this process, which saves a start of the program for each of hundreds of files.
 fn converted(bytes: &[u8], what: &str) -> Result<Converted, Error> {
     let start = Instant::now();
-    let result = catch_unwind(AssertUnwindSafe(|| Converter::new().convert_bytes(bytes)));
+    let result = catch_unwind(AssertUnwindSafe(|| Converter::new().convert_bytes(bytes.to_vec())));
     let result = result.unwrap_or_else(|_| panic!("{what}: panicked"));
     assert!(start.elapsed() < Duration::from_secs(60), "{what}: took {:?}", start.elapsed());
     if let Err(error) = &result {

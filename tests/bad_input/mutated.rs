@@ -259,7 +259,7 @@ fn quantized(model: &pb::ModelProto, float: &Converted, what: &str) {
     let calibration = Some(Calibration::Tensors(vec![sample]));
     let options = Options { quantize: Quantize::Int8, calibration, ..Options::default() };
     let bytes = onnx::bytes(model);
-    let result = catch_unwind(AssertUnwindSafe(|| Converter::with_options(options).convert_bytes(&bytes)));
+    let result = catch_unwind(AssertUnwindSafe(|| Converter::with_options(options).convert_bytes(bytes.clone())));
     let result = result.unwrap_or_else(|_| panic!("{what}: panicked as int8"));
     if let Err(error @ Error::Internal { .. }) = result {
         panic!("{what}, as int8: {error}");

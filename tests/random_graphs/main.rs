@@ -97,7 +97,7 @@ fn judge(recipe: &Recipe, oracle: &mut Oracle, part: u8, seen: &mut Seen) -> Ver
         Err(why) => return Verdict::Wrong(format!("ONNX Runtime: {why}")),
     };
     let data = Data { inputs: inputs.into_iter().collect(), outputs: outputs.into_iter().collect() };
-    match check_conversion(&|converter| converter.convert_bytes(&bytes), &data, tolerance(net.depth())) {
+    match check_conversion(&|converter| converter.convert_bytes(bytes.clone()), &data, tolerance(net.depth())) {
         Ok(()) => Verdict::Right,
         Err(Wrong::Refused(why)) => Verdict::Wrong(format!("refused: {why}")),
         Err(wrong) => Verdict::Wrong(wrong.to_string()),

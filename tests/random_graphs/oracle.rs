@@ -46,7 +46,7 @@ impl Oracle {
         self.from.read_exact(&mut length).expect("the process answers");
         let mut answer = vec![0; u32::from_le_bytes(length) as usize];
         self.from.read_exact(&mut answer).expect("the process answers");
-        let answer = onnx::read_bytes(&answer).map_err(|e| e.to_string())?.graph;
+        let answer = onnx::read_bytes(answer).map_err(|e| e.to_string())?.graph;
         match answer.name.strip_prefix("error: ") {
             Some(error) => Err(error.to_string()),
             None => Ok(answer.initializers.into_iter().collect()),

@@ -10,11 +10,14 @@ mod squares;
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 use super::observe::{Histogram, Observations, Observed, Seen, Statistics};
 use super::range::{Range, stands_for_infinity};
 
 /// How a range follows from what was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Method {
     /// All that was seen.
     #[default]

@@ -32,12 +32,26 @@ pub enum Granularity {
 
 /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct WeightOptions {
     /// 8 or 4. Operators whose kernels take no 4-bit weights get 8.
     pub bits: u8,
     pub granularity: Granularity,
     /// One scale for each run of so many 4-bit weights, in matrix products and embeddings: 32, 64, 128 or 256.
     pub block_size: Option<usize>,
+}
+
+impl WeightOptions {
+    /// # Errors
+    /// A sentence that says which field no kernel could follow.
+    pub fn check(&self) -> Result<(), String> {
+        match (self.bits, self.block_size) {
+            (4 | 8, None) | (4, Some(32 | 64 | 128 | 256)) => Ok(()),
+            (8, Some(_)) => Err("block_size is for weights of 4 bits: there is no kernel for blocks of 8-bit ones".into()),
+            (4, Some(size)) => Err(format!("block_size {size}: blocks have 32, 64, 128 or 256 weights")),
+            (bits, _) => Err(format!("bits {bits}: weights have 8 or 4 bits")),
+        }
+    }
 }
 
 impl Default for WeightOptions {

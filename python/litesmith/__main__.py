@@ -1,0 +1,3 @@
+from litesmith._command import main
+
+main()

@@ -1,0 +1,47 @@
+"""The native module. What it takes is checked and dressed up by the modules beside it."""
+
+from typing import Any, Callable, Optional, Sequence, TypedDict, Union
+
+import numpy as np
+
+_Array = np.ndarray[Any, Any]
+_Samples = Union[str, Sequence[Sequence[tuple[str, _Array]]], Sequence[Sequence[_Array]]]
+
+__version__: str
+
+class _Operator(TypedDict):
+    domain: str
+    op: str
+    versions: list[int]
+    accepts: str
+    produces: str
+    refuses: str
+
+class Converted:
+    def save(self, path: str) -> None: ...
+    def data(self) -> bytes: ...
+    def summary(self) -> str: ...
+    def report(self) -> str: ...
+
+class Session:
+    def __init__(self, file: bytes, library: Optional[str], threads: int, xnnpack: bool) -> None: ...
+    def inputs(self) -> list[tuple[str, str, list[int]]]: ...
+    def run(self, inputs: Sequence[tuple[str, _Array]]) -> list[tuple[str, tuple[str, list[int], bytearray]]]: ...
+
+def command(arguments: Sequence[str]) -> int: ...
+def operators() -> list[_Operator]: ...
+def convert(
+    source: Union[str, bytes],
+    options: str,
+    calibration: Optional[_Samples],
+    listener: Optional[Callable[[str, int, int], object]],
+) -> Converted: ...
+def inspect(file: bytes) -> tuple[str, str]: ...
+def verify(
+    file: str,
+    against: str,
+    inputs: Optional[str],
+    expected: Optional[str],
+    runtime: Optional[str],
+    xnnpack: bool,
+) -> tuple[list[tuple[str, float, float, int, int]], int, str]: ...

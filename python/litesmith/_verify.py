@@ -1,0 +1,121 @@
+"""Comparing files with models."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Optional, Union
+
+import numpy as np
+
+from litesmith import _litesmith, _runtime
+from litesmith._errors import QualityError
+from litesmith._samples import Samples, array, iterate
+from litesmith._source import OnnxModel, source
+
+
+@dataclass(frozen=True)
+class OutputDifference:
+    """How far one output is from what it should be, over all samples."""
+
+    name: str
+    db: float
+    """Signal to noise: infinite where all is equal, negative infinite where something can't be compared."""
+    max_abs: float
+    elements: int
+    mismatched: int
+    """Integers that are not equal, and elements that are finite on one side alone."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a comparison found."""
+
+    outputs: tuple[OutputDifference, ...]
+    samples: int
+    runtime: str
+    """LiteRT library that was used."""
+
+    @property
+    def worst_db(self) -> float:
+        """Signal to noise of the worst output in dB."""
+        return min((output.db for output in self.outputs), default=float("inf"))
+
+    def raise_if_worse_than(self, db: float) -> Verification:
+        """Raises QualityError unless every output reaches this signal-to-noise ratio."""
+        bad = [f"{o.name}: {o.db:.2f} dB (max |error| {o.max_abs:.3e})" for o in self.outputs if o.db < db]
+        if bad:
+            raise QualityError(f"worse than {db} dB on {self.samples} samples: {'; '.join(bad)}")
+        return self
+
+    def __str__(self) -> str:
+        rows = (f"{o.name:<32} {o.db:>8.2f} dB   max |error| {o.max_abs:.3e} over {o.elements} elements" for o in self.outputs)
+        return "\n".join(rows)
+
+
+def verify(
+    file: Union[str, os.PathLike[str], bytes],
+    against: OnnxModel,
+    inputs: Optional[Samples] = None,
+    *,
+    expected: Optional[Union[str, os.PathLike[str]]] = None,
+    xnnpack: bool = True,
+) -> Verification:
+    """Runs a ``.tflite`` file in LiteRT and the ONNX model it came from in tract, and compares the outputs.
+
+    Args:
+        file: Path or bytes of the ``.tflite`` file.
+        against: The ONNX model, as for :func:`litesmith.convert`.
+        inputs: Samples, as for ``calibration``; made up where there are none.
+        expected: A folder of outputs that another runtime stored, one ``.npz`` a sample, instead of running the ONNX model.
+        xnnpack: Whether XNNPACK's kernels may be used.
+
+    Raises:
+        RuntimeUnavailable: LiteRT is not installed.
+        VerificationError: The two can't be compared, or tract can't run the model.
+    """
+    with tempfile.TemporaryDirectory(prefix="litesmith-") as folder:
+        place = Path(folder)
+        path = _stored(file, place / "model.tflite")
+        onnx = _stored(source(against), place / "model.onnx")
+        samples = _samples(inputs, path, place / "samples") if inputs is not None else None
+        kept = os.fspath(expected) if expected is not None else None
+        rows, count, runtime = _litesmith.verify(path, onnx, samples, kept, _runtime.library(), xnnpack)
+    return Verification(tuple(OutputDifference(*row) for row in rows), count, runtime)
+
+
+def _stored(given: Union[str, os.PathLike[str], bytes], place: Path) -> str:
+    """The path of what is given, at `place` where it was no file."""
+    if not isinstance(given, bytes):
+        return os.fspath(given)
+    place.write_bytes(given)
+    return str(place)
+
+
+def _samples(inputs: Samples, file: str, folder: Path) -> str:
+    """The path of the samples, in `folder` where they were no files."""
+    if isinstance(inputs, (str, os.PathLike)):
+        return os.fspath(inputs)
+    folder.mkdir()
+    names: Optional[list[str]] = None
+    for number, sample in enumerate(iterate(inputs)):
+        values: Mapping[str, Any]
+        if isinstance(sample, Mapping):
+            values = sample
+        else:
+            if names is None:
+                session = _litesmith.Session(Path(file).read_bytes(), _runtime.library(), 1, False)
+                names = [name for name, _, _ in session.inputs()]
+            ordered = sample if isinstance(sample, (tuple, list)) else [sample]
+            if len(ordered) != len(names):
+                raise ValueError(f"sample {number} has {len(ordered)} arrays, but the inputs are {names}")
+            values = dict(zip(names, ordered))
+        # As np.savez would, which does not take every name.
+        with zipfile.ZipFile(folder / f"{number}.npz", "w") as archive:
+            for name, value in values.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, array(value))
+    return str(folder)
