@@ -41,8 +41,10 @@ pub enum Calibration {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     pub quantize: Quantize,
-    /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
+    /// The integers of weights.
     pub weights: WeightOptions,
+    /// Zero points of 0 for activations of 8 bits too; those of 16 bits have no others.
+    pub symmetric: bool,
     pub calibration: Option<Calibration>,
     /// Values that become the inputs, in order; none stand for the model's own.
     pub inputs: Vec<String>,
@@ -70,6 +72,7 @@ impl Default for Options {
         Options {
             quantize: Quantize::None,
             weights: WeightOptions::default(),
+            symmetric: false,
             calibration: None,
             inputs: Vec::new(),
             outputs: Vec::new(),

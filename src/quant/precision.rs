@@ -1,13 +1,14 @@
-//! Which nodes compute in int8: the division of the graph that costs least.
+//! Which nodes compute in integers: the division of the graph that costs least.
 //!
-//! A border between int8 and float costs a conversion, so it is no good to let every node decide by itself: a sum between two
+//! Which integers a node computes in is asked for; whether it does is decided here. A border between integers and float costs a conversion, so it is no good to let every node decide by itself: a sum between two
 //! float operators would be quantized and dequantized at once, a transposition before a convolution would move four times the
-//! bytes. Each node has a cost in either type, each value a cost where its maker and a user differ, and a minimum cut finds
+//! bytes. Each node has a cost in either form, each value a cost where its maker and a user differ, and a minimum cut finds
 //! the best of all divisions. Knows nothing of operators but what their [`Rule`] says.
 
 use super::cut::{NEVER, Network, SINK, SOURCE};
+use super::form::Form;
 use super::observe::Statistics;
-use super::range::{Params, Range, stands_for_infinity};
+use super::range::{Range, stands_for_infinity};
 use super::relevant::Relevant;
 use super::spec::{Effort, Outcome, Role, Rule, Treatment};
 use crate::graph::{Graph, Node, Precision, ValueId};
@@ -17,7 +18,7 @@ use crate::tensor::DType;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Decision {
     Untouched,
-    Int8(Rule),
+    Integer(Rule),
     Float(String),
 }
 
@@ -25,20 +26,20 @@ pub(super) enum Decision {
 mod cost {
     /// `QUANTIZE` or `DEQUANTIZE` between two operators.
     pub(super) const CONVERSION: u64 = 200;
-    /// `DEQUANTIZE` before an output of the graph. Cheap: whoever asks for int8 expects it there. `QUANTIZE` after an input is free.
+    /// `DEQUANTIZE` before an output of the graph. Cheap: whoever asks for integers expects it there. `QUANTIZE` after an input is free.
     pub(super) const OUTPUT: u64 = 60;
-    /// Computing in float what there is an int8 kernel for.
+    /// Computing in float what there is an integer kernel for.
     pub(super) const FLOAT_MOVES: u64 = 1;
     pub(super) const FLOAT_LIGHT: u64 = 100;
     pub(super) const FLOAT_HEAVY: u64 = 1_000_000;
-    /// Computing in int8 with a scale that the results did not choose: rather in float where that costs no further conversion.
+    /// Computing in integers with a scale that the results did not choose: rather in float where that costs no further conversion.
     pub(super) const FIXED_SCALE: u64 = 350;
 }
 
 /// Constants with fewer elements than this may stay float without a thought.
 const HOLDS_WEIGHTS: usize = 1024;
 
-/// A fixed scale this many times coarser than what the results seen would choose is too coarse: it leaves 6 bits of 8.
+/// A fixed scale this many times coarser than what the results seen would choose leaves 6 bits.
 const TOO_COARSE: f32 = 4.0;
 
 /// Decides on every node, given its row of the table.
@@ -52,9 +53,9 @@ pub(super) fn decide(
     let judge = Judge { graph, statistics, relevant, every_kernel };
     let mut decisions: Vec<Decision> =
         treatments.into_iter().zip(&graph.nodes).map(|(treatment, node)| judge.alone(treatment, node)).collect();
-    let int8 = division(graph, &decisions, every_kernel);
-    for (decision, int8) in decisions.iter_mut().zip(int8) {
-        if matches!(decision, Decision::Int8(_)) && !int8 {
+    let integer = division(graph, &decisions, every_kernel);
+    for (decision, integer) in decisions.iter_mut().zip(integer) {
+        if matches!(decision, Decision::Integer(_)) && !integer {
             *decision = Decision::Float("its neighbours are float, and converting there and back costs more".into());
         }
     }
@@ -69,15 +70,15 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// What can be said of a node without its neighbours; `Int8` where it may be.
+    /// What can be said of a node without its neighbours; `Integer` where it may be.
     fn alone(&self, treatment: Treatment, node: &Node) -> Decision {
         let rule = match treatment {
             Treatment::Untouched => return Decision::Untouched,
             Treatment::Float(reason) => return Decision::Float(reason.into()),
-            Treatment::Int8(rule) => rule,
+            Treatment::Integer(rule) => rule,
         };
         if node.precision == Precision::Float {
-            return Decision::Float("an inner step of its ONNX operator that 8 bits can't hold".into());
+            return Decision::Float("an inner step of its ONNX operator that few bits can't hold".into());
         }
         if let Some(lost) = rule.loses.filter(|_| !self.every_kernel) {
             return Decision::Float(lost.into());
@@ -88,16 +89,17 @@ impl Judge<'_> {
         if let Some(extreme) = self.extreme(node, &rule) {
             return Decision::Float(format!("its numbers reach {extreme:e}, and no scale has room for the others"));
         }
-        if let Outcome::Fixed(params) = rule.outcome
-            && let Some((max, coarser)) = self.coarser(node, params)
+        if let Outcome::Fixed(form) = rule.outcome
+            && let Some((max, coarser)) = self.coarser(node, &rule, form)
             && !self.every_kernel
         {
             return Decision::Float(format!(
-                "its int8 results have steps of {}, {coarser:.0} times what results up to {max} need",
-                params.scale
+                "its {} results have steps of {}, {coarser:.0} times what results up to {max} need",
+                form.dtype.name(),
+                form.params.scale
             ));
         }
-        Decision::Int8(rule)
+        Decision::Integer(rule)
     }
 
     /// A value that would be quantized and of which nothing is known.
@@ -117,10 +119,10 @@ impl Judge<'_> {
     }
 
     /// Largest magnitude of the results seen, and how much too coarse a fixed scale is for it, where that is too much.
-    fn coarser(&self, node: &Node, fixed: Params) -> Option<(f32, f32)> {
+    fn coarser(&self, node: &Node, rule: &Rule, fixed: Form) -> Option<(f32, f32)> {
         let range = node.outputs.iter().find_map(|&id| self.statistics.get(id)?.range)?;
-        let coarser = fixed.scale / Params::asymmetric(range).scale;
-        (coarser > TOO_COARSE).then_some((range.max.abs().max(range.min.abs()), coarser))
+        let coarser = fixed.params.scale / rule.grid.form(range).params.scale;
+        (coarser > TOO_COARSE * rule.grid.finer()).then_some((range.max.abs().max(range.min.abs()), coarser))
     }
 }
 
@@ -138,7 +140,7 @@ pub(super) fn activations<'a>(
     })
 }
 
-/// For each node, whether it computes in int8.
+/// For each node, whether it computes in integers.
 fn division(graph: &Graph, decisions: &[Decision], every_kernel: bool) -> Vec<bool> {
     let mut network = Network::new();
     let vertex: Vec<usize> = decisions.iter().map(|_| network.add_vertex()).collect();
@@ -149,14 +151,14 @@ fn division(graph: &Graph, decisions: &[Decision], every_kernel: bool) -> Vec<bo
         match decision {
             Decision::Untouched => continue,
             Decision::Float(_) => network.part(v, SINK, NEVER),
-            Decision::Int8(rule) => {
-                let (float, int8) = costs(graph, node, rule, every_kernel);
+            Decision::Integer(rule) => {
+                let (float, integer) = costs(graph, node, rule, every_kernel);
                 network.part(SOURCE, v, float);
-                network.part(v, SINK, int8);
+                network.part(v, SINK, integer);
             }
         }
         let operands: Vec<ValueId> = match decision {
-            Decision::Int8(rule) => activations(graph, node, rule).map(|(id, _)| id).collect(),
+            Decision::Integer(rule) => activations(graph, node, rule).map(|(id, _)| id).collect(),
             _ => node.inputs.iter().flatten().copied().filter(|&id| graph.constant(id).is_none()).collect(),
         };
         operands.iter().for_each(|id| users[id.0 as usize].push(v));
@@ -174,13 +176,13 @@ fn division(graph: &Graph, decisions: &[Decision], every_kernel: bool) -> Vec<bo
         if users[i].is_empty() {
             continue;
         }
-        // One `DEQUANTIZE` serves all float users, one `QUANTIZE` all int8 ones.
-        let (any_float, any_int8) = (network.add_vertex(), network.add_vertex());
+        // One `DEQUANTIZE` serves all float users, one `QUANTIZE` all integer ones.
+        let (any_float, any_integer) = (network.add_vertex(), network.add_vertex());
         network.part(makers[i], any_float, cost::CONVERSION);
-        network.part(any_int8, makers[i], if inputs[i] { 0 } else { cost::CONVERSION });
+        network.part(any_integer, makers[i], if inputs[i] { 0 } else { cost::CONVERSION });
         for &user in &users[i] {
             network.part(any_float, user, NEVER);
-            network.part(user, any_int8, NEVER);
+            network.part(user, any_integer, NEVER);
         }
     }
     let side = network.source_side();
@@ -193,7 +195,7 @@ fn marked(graph: &Graph, ids: &[ValueId]) -> Vec<bool> {
     marks
 }
 
-/// What a node costs in float, and in int8.
+/// What a node costs in float, and in integers.
 fn costs(graph: &Graph, node: &Node, rule: &Rule, every_kernel: bool) -> (u64, u64) {
     if every_kernel {
         return (cost::FLOAT_HEAVY, 0);
@@ -208,7 +210,7 @@ fn costs(graph: &Graph, node: &Node, rule: &Rule, every_kernel: bool) -> (u64, u
     (float, if fixed { cost::FIXED_SCALE } else { 0 })
 }
 
-/// True for a look-up in a constant table: in int8 it takes a quarter of the room.
+/// True for a look-up in a constant table: in integers it takes a part of the room.
 fn holds_weights(graph: &Graph, node: &Node, rule: &Rule) -> bool {
     let operands = node.inputs.iter().zip(&rule.operands);
     operands.filter(|(_, role)| **role == Role::Shared).any(|(input, _)| {
