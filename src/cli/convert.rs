@@ -2,11 +2,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use super::progress::Bar;
 use crate::onnx::ReadError;
+use crate::quant;
 use crate::{Calibration, ChannelsLast, Converter, Error, Float64, Granularity, Options, Quantize, WeightOptions};
 
 /// Convert an ONNX model to .tflite
@@ -35,6 +36,15 @@ pub struct Args {
     /// Samples for int8 and int16x8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
+    /// How ranges follow from what calibration saw [default: minmax]
+    #[arg(long, value_enum, value_name = "METHOD")]
+    calibration_method: Option<Method>,
+    /// Percent of the elements that --calibration-method percentile keeps [default: 99.999]
+    #[arg(long, value_name = "PERCENT")]
+    percentile: Option<f64>,
+    /// Compare the quantized model with the float one on up to 16 of the samples, and write what each operator loses
+    #[arg(long, value_name = "FILE.json|.html", value_parser = parse_report)]
+    report: Option<PathBuf>,
     /// Fix the shape of a dynamic input
     #[arg(long = "shape", value_name = "NAME=1,3,224,224", value_parser = parse_shape)]
     shapes: Vec<(String, Vec<usize>)>,
@@ -90,6 +100,20 @@ enum Scheme {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Method {
+    /// All that was seen
+    Minmax,
+    /// The mean over samples of their least and greatest elements
+    Average,
+    /// All but the rarest elements
+    Percentile,
+    /// Where 8 bits tell most about the distribution (Kullback-Leibler divergence)
+    Entropy,
+    /// Where the mean of squared errors is least
+    Mse,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Grain {
     Channel,
     Tensor,
@@ -115,6 +139,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         error => anyhow::Error::new(error).context(args.model.display().to_string()),
     })?;
     converted.save(&output)?;
+    if let (Some(path), Some(account)) = (&args.report, &converted.report.account) {
+        let page = path.extension().is_some_and(|e| e == "html");
+        let text = if page { account.to_html() } else { serde_json::to_string_pretty(account)? + "\n" };
+        std::fs::write(path, text).with_context(|| path.display().to_string())?;
+    }
     if args.json {
         super::print(&(serde_json::to_string_pretty(&converted.report)? + "\n"));
     } else if !args.quiet {
@@ -124,7 +153,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn options(args: &Args) -> Result<Options> {
-    if args.calibration.is_some() && !matches!(args.quantize, Scheme::Int8 | Scheme::Int16x8) {
+    if args.report.is_some() && (args.calibration.is_none() || matches!(args.quantize, Scheme::None)) {
+        bail!("--report compares a quantized model with the float one on samples: add --quantize and --calibration");
+    }
+    let integers = matches!(args.quantize, Scheme::Int8 | Scheme::Int16x8);
+    if args.calibration.is_some() && args.report.is_none() && !integers {
         bail!("--calibration is for a result that computes in integers: add --quantize int8 or int16x8");
     }
     let mut options = Options { passes: !args.no_passes, layout: !args.no_layout, ..Options::default() };
@@ -140,9 +173,11 @@ fn options(args: &Args) -> Result<Options> {
         bail!("--symmetric is for --quantize int8: others have zero points of 0 alone, or none");
     }
     options.symmetric = args.symmetric;
+    options.account = args.report.is_some();
     options.unroll = args.unroll;
     options.weights = weights(args)?;
     options.calibration = args.calibration.clone().map(Calibration::Path);
+    options.calibration_method = method(args)?;
     for (name, dims) in &args.shapes {
         if options.shapes.insert(name.clone(), dims.clone()).is_some() {
             bail!("--shape is given twice for {name:?}");
@@ -162,6 +197,27 @@ fn options(args: &Args) -> Result<Options> {
         Double::Cast => Float64::Cast,
     };
     Ok(options)
+}
+
+fn method(args: &Args) -> Result<quant::Method> {
+    if (args.calibration_method.is_some() || args.percentile.is_some()) && args.calibration.is_none() {
+        bail!("--calibration-method and --percentile are about calibration samples: give --calibration too");
+    }
+    if args.percentile.is_some() && !matches!(args.calibration_method, Some(Method::Percentile)) {
+        bail!("--percentile is for --calibration-method percentile");
+    }
+    let percent = args.percentile.unwrap_or(99.999);
+    if !(percent > 50.0 && percent <= 100.0) {
+        bail!("--percentile {percent}: it must be more than 50 and no more than 100");
+    }
+    Ok(match args.calibration_method {
+        None => quant::Method::default(),
+        Some(Method::Minmax) => quant::Method::MinMax,
+        Some(Method::Average) => quant::Method::Average,
+        Some(Method::Percentile) => quant::Method::Percentile(percent),
+        Some(Method::Entropy) => quant::Method::Entropy,
+        Some(Method::Mse) => quant::Method::Mse,
+    })
 }
 
 fn weights(args: &Args) -> Result<WeightOptions> {
@@ -199,6 +255,13 @@ fn custom_name(op: &str) -> String {
 /// Whether both paths lead to one file, however they are written; a link counts as what it leads to.
 fn same_file(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// A file whose name says what is to be written into it.
+fn parse_report(text: &str) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(text);
+    let known = path.extension().is_some_and(|e| e == "json" || e == "html");
+    if known { Ok(path) } else { Err("expected a file that ends in .json or .html") }
 }
 
 /// `NAME=1,3,224,224`; the name may hold `=` itself, and no extents at all make a scalar.

@@ -1,7 +1,8 @@
 //! Quantization after training: a float graph and statistics of its values become a graph on integers.
 //!
 //! ```text
-//! observe    runs the float graph on samples                          -> Statistics
+//! observe    runs the float graph on samples                          -> Observations
+//! calibrate  chooses a range for each value                           -> Statistics
 //! choice     what is asked of each operator                           -> Choices
 //! prepare    writes operators without an integer kernel as ones that have one
 //! spec       what each operator's kernel asks for                     -> Treatment, one a node
@@ -9,6 +10,7 @@
 //! precision  which nodes are worth computing in integers              -> Decision, one a node
 //! propagate  which values share a scale, and which                    -> Form, one a value
 //! materialize, insert    constants as integers; QUANTIZE and DEQUANTIZE at the borders
+//! account    what it costs, operator by operator, on samples          -> Account
 //! ```
 //!
 //! A model that comes quantized has its scales already: [`import`] puts integer kernels between the conversions that it has.
@@ -19,6 +21,8 @@
 //!
 //! [`Execute`]: crate::graph::Execute
 
+mod account;
+mod calibrate;
 mod choice;
 mod cut;
 mod form;
@@ -38,10 +42,14 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use account::{Account, Cause, Detail, OperatorNoise, OutputNoise, Simulate, account, spread};
+pub use calibrate::Method;
 pub use choice::{Choice, Choices, Quantize};
 pub use import::{forget_weights, import, store_weights};
 pub use insert::Conversions;
-pub use observe::{ObserveError, Observed, Samples, Statistics, observe};
+pub use observe::{
+    ExactSum, Histogram, Observations, ObserveError, Observed, Samples, Seen, Statistics, observe, observe_part,
+};
 pub use range::{Params, Range};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
 pub use weights::{Granularity, KeptWeights, StoredWeights, WeightOptions, WeightReport, quantize_weights};

@@ -6,7 +6,7 @@
 //! the best of all divisions. Knows nothing of operators but what their [`Rule`] says.
 
 use super::cut::{NEVER, Network, SINK, SOURCE};
-use super::form::Form;
+use super::form::{Form, Grid};
 use super::observe::Statistics;
 use super::range::{Range, stands_for_infinity};
 use super::relevant::Relevant;
@@ -28,11 +28,19 @@ mod cost {
     pub(super) const CONVERSION: u64 = 200;
     /// `DEQUANTIZE` before an output of the graph. Cheap: whoever asks for integers expects it there. `QUANTIZE` after an input is free.
     pub(super) const OUTPUT: u64 = 60;
+    /// An input of the graph that is used as float: whoever asks for integers expects them there too.
+    pub(super) const INPUT: u64 = 80;
     /// Computing in float what there is an integer kernel for.
     pub(super) const FLOAT_MOVES: u64 = 1;
     pub(super) const FLOAT_LIGHT: u64 = 100;
     pub(super) const FLOAT_HEAVY: u64 = 1_000_000;
-    /// Computing in integers with a scale that the results did not choose: rather in float where that costs no further conversion.
+    /// One scale for operands of very different size: the small ones lose bits.
+    pub(super) const COARSENS: u64 = FIXED_SCALE;
+    /// Rounding the result of a light operator to 8 bits: as much as is saved, so that only conversions count. Sums along a
+    /// transformer's residual stream, which float normalizations read, stay float then: small tokens get lost in the scale of large
+    /// ones.
+    pub(super) const INT8_LIGHT: u64 = FLOAT_LIGHT;
+    /// Computing in int8 with a scale that the results did not choose: rather in float where that costs no further conversion.
     pub(super) const FIXED_SCALE: u64 = 350;
 }
 
@@ -53,7 +61,7 @@ pub(super) fn decide(
     let judge = Judge { graph, statistics, relevant, every_kernel };
     let mut decisions: Vec<Decision> =
         treatments.into_iter().zip(&graph.nodes).map(|(treatment, node)| judge.alone(treatment, node)).collect();
-    let integer = division(graph, &decisions, every_kernel);
+    let integer = division(graph, &decisions, relevant, every_kernel);
     for (decision, integer) in decisions.iter_mut().zip(integer) {
         if matches!(decision, Decision::Integer(_)) && !integer {
             *decision = Decision::Float("its neighbours are float, and converting there and back costs more".into());
@@ -141,7 +149,7 @@ pub(super) fn activations<'a>(
 }
 
 /// For each node, whether it computes in integers.
-fn division(graph: &Graph, decisions: &[Decision], every_kernel: bool) -> Vec<bool> {
+fn division(graph: &Graph, decisions: &[Decision], relevant: &Relevant<'_>, every_kernel: bool) -> Vec<bool> {
     let mut network = Network::new();
     let vertex: Vec<usize> = decisions.iter().map(|_| network.add_vertex()).collect();
     // For each value the vertex that makes it, and those that use it.
@@ -152,7 +160,7 @@ fn division(graph: &Graph, decisions: &[Decision], every_kernel: bool) -> Vec<bo
             Decision::Untouched => continue,
             Decision::Float(_) => network.part(v, SINK, NEVER),
             Decision::Integer(rule) => {
-                let (float, integer) = costs(graph, node, rule, every_kernel);
+                let (float, integer) = costs(graph, node, rule, relevant, every_kernel);
                 network.part(SOURCE, v, float);
                 network.part(v, SINK, integer);
             }
@@ -179,6 +187,9 @@ fn division(graph: &Graph, decisions: &[Decision], every_kernel: bool) -> Vec<bo
         // One `DEQUANTIZE` serves all float users, one `QUANTIZE` all integer ones.
         let (any_float, any_integer) = (network.add_vertex(), network.add_vertex());
         network.part(makers[i], any_float, cost::CONVERSION);
+        if inputs[i] {
+            network.part(SOURCE, any_float, cost::INPUT);
+        }
         network.part(any_integer, makers[i], if inputs[i] { 0 } else { cost::CONVERSION });
         for &user in &users[i] {
             network.part(any_float, user, NEVER);
@@ -196,7 +207,7 @@ fn marked(graph: &Graph, ids: &[ValueId]) -> Vec<bool> {
 }
 
 /// What a node costs in float, and in integers.
-fn costs(graph: &Graph, node: &Node, rule: &Rule, every_kernel: bool) -> (u64, u64) {
+fn costs(graph: &Graph, node: &Node, rule: &Rule, relevant: &Relevant<'_>, every_kernel: bool) -> (u64, u64) {
     if every_kernel {
         return (cost::FLOAT_HEAVY, 0);
     }
@@ -206,8 +217,25 @@ fn costs(graph: &Graph, node: &Node, rule: &Rule, every_kernel: bool) -> (u64, u
         Effort::Light => cost::FLOAT_LIGHT,
         Effort::Heavy => cost::FLOAT_HEAVY,
     };
-    let fixed = matches!(rule.outcome, Outcome::Fixed(_));
-    (float, if fixed { cost::FIXED_SCALE } else { 0 })
+    // 16 bits have room for all of this.
+    let loses = rule.grid != Grid::Int16;
+    let integer = match (rule.outcome, rule.effort) {
+        (Outcome::Fixed(_), _) if loses => cost::FIXED_SCALE,
+        (Outcome::Free, Effort::Light) if loses => cost::INT8_LIGHT,
+        (Outcome::Shared, _) if loses && coarsens(node, rule, relevant) => cost::COARSENS,
+        (Outcome::Free | Outcome::Shared | Outcome::Fixed(_), _) => 0,
+    };
+    (float, integer)
+}
+
+/// True where the scale that operands share is too coarse for one of them: a class token that is put before the patches.
+fn coarsens(node: &Node, rule: &Rule, relevant: &Relevant<'_>) -> bool {
+    let shared = (0..node.inputs.len()).filter(|&i| rule.operands.get(i) == Some(&Role::Shared));
+    let ranges: Vec<Range> = shared.filter_map(|i| relevant.operand(node, i)).collect();
+    let Some(hull) = ranges.iter().copied().reduce(Range::hull) else { return false };
+    let scale = |range: Range| rule.grid.form(range).params.scale;
+    let empty = Range { min: 0.0, max: 0.0 };
+    ranges.iter().any(|&range| range != empty && scale(hull) > TOO_COARSE * scale(range))
 }
 
 /// True for a look-up in a constant table: in integers it takes a part of the room.
