@@ -50,8 +50,10 @@ pub enum Calibration {
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     pub quantize: Quantize,
-    /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
+    /// The integers of weights.
     pub weights: WeightOptions,
+    /// Zero points of 0 for activations of 8 bits too; those of 16 bits have no others.
+    pub symmetric: bool,
     #[serde(skip)]
     pub calibration: Option<Calibration>,
     /// How ranges follow from what calibration saw.
@@ -84,6 +86,7 @@ impl Default for Options {
         Options {
             quantize: Quantize::None,
             weights: WeightOptions::default(),
+            symmetric: false,
             calibration: None,
             calibration_method: Method::default(),
             account: false,

@@ -26,6 +26,7 @@ def convert(
     weight_bits: Optional[Literal[8, 4]] = None,
     granularity: Literal["channel", "tensor"] = "channel",
     block_size: Optional[Literal[32, 64, 128, 256]] = None,
+    symmetric: bool = False,
     account: bool = False,
     shapes: Optional[Mapping[str, Sequence[int]]] = None,
     batch: Optional[int] = None,
@@ -51,6 +52,7 @@ def convert(
         weight_bits: Bits of the weights, for ``dynamic`` and ``weights``: 8, or 4, which is usual with ``block_size``.
         granularity: What shares a scale: an output channel or the whole tensor.
         block_size: One scale for so many 4-bit weights.
+        symmetric: Zero points of 0 for 8-bit activations.
         account: Compare the quantized model with the float one on up to 16 samples, for the report.
         shapes: Extents of inputs that are dynamic.
         batch: Size of the batch: of dynamic extents of inputs whose name contains "batch", or else stand first.
@@ -82,6 +84,7 @@ def convert(
             "granularity": granularity,
             "block_size": block_size,
         },
+        "symmetric": symmetric,
         "account": account,
         "shapes": {name: list(dims) for name, dims in (shapes or {}).items()},
         "batch": batch,

@@ -21,7 +21,13 @@ pub struct Session {
 #[pymethods]
 impl Session {
     #[new]
-    fn new(py: Python<'_>, file: PyBackedBytes, library: Option<PathBuf>, threads: usize, xnnpack: bool) -> PyResult<Session> {
+    fn new(
+        py: Python<'_>,
+        file: PyBackedBytes,
+        library: Option<PathBuf>,
+        threads: usize,
+        xnnpack: bool,
+    ) -> PyResult<Session> {
         let open = || {
             let library = Library::find(library.as_deref())?;
             let kernels = if xnnpack { Kernels::Xnnpack } else { Kernels::Builtin };

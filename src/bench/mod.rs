@@ -143,7 +143,8 @@ impl Candidate {
         let mut candidate = Candidate { session, inputs, times: Vec::new(), taken: Duration::ZERO, timing };
         candidate.run(1, 0)?;
         candidate.timing.start_milliseconds = milliseconds(start.elapsed());
-        candidate.timing.memory_bytes = memory::resident().zip(before).map(|(after, before)| after.saturating_sub(before));
+        candidate.timing.memory_bytes =
+            memory::resident().zip(before).map(|(after, before)| after.saturating_sub(before));
         Ok(candidate)
     }
 
