@@ -43,7 +43,7 @@ pub fn tensor(array: &Bound<'_, PyUntypedArray>) -> PyResult<Tensor> {
         return Tensor::new(dtype, shape, Bytes::new()).map_err(|e| PyTypeError::new_err(e.to_string()));
     }
     // SAFETY: the pointer is to a live array object.
-    let data = unsafe { (*array.as_array_ptr()).data }.cast::<u8>().cast_const();
+    let data = unsafe { (*array.as_array_ptr()).fields.data }.cast::<u8>().cast_const();
     let owner = Owner { _array: array.clone().unbind(), data, len };
     Tensor::new(dtype, shape, Bytes::from_owner(owner)).map_err(|e| PyTypeError::new_err(e.to_string()))
 }
