@@ -93,6 +93,12 @@ impl Converter {
         self
     }
 
+    /// What inputs and outputs are stored as; float32 unless told otherwise.
+    pub fn io_types(mut self, types: quant::IoTypes) -> Converter {
+        self.options.io_types = types;
+        self
+    }
+
     /// Samples for [`Quantize::Int8`] and [`Quantize::Int16x8`]: a folder of `.npz` (arrays named after the inputs) or `.npy` files, or one `.npz` whose arrays
     /// are stacked along their first axis.
     pub fn calibration(mut self, path: impl AsRef<Path>) -> Converter {
@@ -193,6 +199,8 @@ impl Converter {
             false => quant::forget_weights(&mut graph),
         }
         report.add_passes(passes::run(&mut graph, &Evaluator, passes::ALWAYS).map_err(Error::infer("passes"))?);
+        quant::set_io_types(&mut graph, &self.options.io_types)
+            .map_err(|problems| Error::Options(format!("--io-type can't be had:\n  {}", problems.join("\n  "))))?;
         self.progress.stage("write");
         let mut model = Model::single(graph);
         model.description = format!("litesmith {}", env!("CARGO_PKG_VERSION"));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::quant::{Method, Quantize, WeightOptions};
+use crate::quant::{IoTypes, Method, Quantize, WeightOptions};
 use crate::tensor::Tensor;
 
 /// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
@@ -45,6 +45,8 @@ pub struct Options {
     pub weights: WeightOptions,
     /// Zero points of 0 for activations of 8 bits too; those of 16 bits have no others.
     pub symmetric: bool,
+    /// What inputs and outputs are stored as.
+    pub io_types: IoTypes,
     pub calibration: Option<Calibration>,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
@@ -77,6 +79,7 @@ impl Default for Options {
             quantize: Quantize::None,
             weights: WeightOptions::default(),
             symmetric: false,
+            io_types: IoTypes::default(),
             calibration: None,
             calibration_method: Method::default(),
             account: false,

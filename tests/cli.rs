@@ -86,6 +86,13 @@ fn the_page_of_operators_is_what_the_command_prints() {
 }
 
 #[test]
+fn the_page_of_quantization_is_what_the_command_prints() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/quantization.md")).unwrap();
+    let printed = litesmith(["ops", "--quantization"]).stdout;
+    assert!(page == printed, "make it again: cargo run -- ops --quantization > docs/quantization.md");
+}
+
+#[test]
 fn output_for_people_and_for_programs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("digits.tflite");

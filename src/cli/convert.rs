@@ -8,7 +8,10 @@ use clap::ValueEnum;
 use super::progress::Bar;
 use crate::onnx::ReadError;
 use crate::quant;
-use crate::{Calibration, ChannelsLast, Converter, Error, Float64, Granularity, Options, Quantize, WeightOptions};
+use crate::{
+    Calibration, ChannelsLast, Converter, Error, Float64, Granularity, IoType, IoTypes, Options, Quantize,
+    WeightOptions,
+};
 
 /// Convert an ONNX model to .tflite
 #[derive(clap::Args)]
@@ -33,6 +36,9 @@ pub struct Args {
     /// Zero points of 0 for the activations of int8 too
     #[arg(long)]
     symmetric: bool,
+    /// Types of inputs and outputs: float32, int8, uint8 or int16 for all, NAME=TYPE for one
+    #[arg(long = "io-type", value_name = "[NAME=]TYPE", value_delimiter = ',', value_parser = parse_io_type)]
+    io_types: Vec<(Option<String>, IoType)>,
     /// Samples for int8 and int16x8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
@@ -173,6 +179,7 @@ fn options(args: &Args) -> Result<Options> {
         bail!("--symmetric is for --quantize int8: others have zero points of 0 alone, or none");
     }
     options.symmetric = args.symmetric;
+    options.io_types = io_types(args)?;
     options.account = args.report.is_some();
     options.unroll = args.unroll;
     options.weights = weights(args)?;
@@ -220,6 +227,22 @@ fn method(args: &Args) -> Result<quant::Method> {
     })
 }
 
+fn io_types(args: &Args) -> Result<IoTypes> {
+    let mut types = IoTypes::default();
+    let mut all = None;
+    for (name, to) in &args.io_types {
+        let before = match name {
+            None => all.replace(*to),
+            Some(name) => types.by_name.insert(name.clone(), *to),
+        };
+        if before.is_some() {
+            bail!("--io-type is given twice for {}", name.as_deref().unwrap_or("all"));
+        }
+    }
+    types.all = all.unwrap_or_default();
+    Ok(types)
+}
+
 fn weights(args: &Args) -> Result<WeightOptions> {
     let given = args.weight_bits.is_some() || args.granularity.is_some() || args.block_size.is_some();
     if given && matches!(args.quantize, Scheme::None | Scheme::Float16) {
@@ -262,6 +285,19 @@ fn parse_report(text: &str) -> Result<PathBuf, &'static str> {
     let path = PathBuf::from(text);
     let known = path.extension().is_some_and(|e| e == "json" || e == "html");
     if known { Ok(path) } else { Err("expected a file that ends in .json or .html") }
+}
+
+/// `TYPE` or `NAME=TYPE`; the name may hold `=` itself.
+fn parse_io_type(text: &str) -> Result<(Option<String>, IoType), &'static str> {
+    let (name, to) = text.rsplit_once('=').map_or((None, text), |(name, to)| (Some(name.to_string()), to));
+    let to = match to {
+        "float32" => IoType::Float32,
+        "int8" => IoType::Int8,
+        "uint8" => IoType::Uint8,
+        "int16" => IoType::Int16,
+        _ => return Err("expected float32, int8, uint8 or int16, or NAME= and one of these"),
+    };
+    Ok((name, to))
 }
 
 /// `NAME=1,3,224,224`; the name may hold `=` itself, and no extents at all make a scalar.

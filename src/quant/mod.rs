@@ -11,6 +11,7 @@
 //! propagate  which values share a scale, and which                    -> Form, one a value
 //! materialize, insert    constants as integers; QUANTIZE and DEQUANTIZE at the borders
 //! account    what it costs, operator by operator, on samples          -> Account
+//! boundary   inputs and outputs as integers, where that is asked for
 //! ```
 //!
 //! A model that comes quantized has its scales already: [`import`] puts integer kernels between the conversions that it has.
@@ -22,6 +23,7 @@
 //! [`Execute`]: crate::graph::Execute
 
 mod account;
+mod boundary;
 mod calibrate;
 mod choice;
 mod cut;
@@ -43,6 +45,7 @@ mod weights;
 mod tests;
 
 pub use account::{Account, Cause, Detail, OperatorNoise, OutputNoise, Simulate, account, spread};
+pub use boundary::{IoType, IoTypes, set_io_types};
 pub use calibrate::Method;
 pub use choice::{Choice, Choices, Quantize};
 pub use import::{forget_weights, import, store_weights};
@@ -52,6 +55,7 @@ pub use observe::{
 };
 pub use range::{Params, Range};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
+pub use spec::{IntegerForm, IntegerKernel, integer_kernels};
 pub use weights::{Granularity, KeptWeights, StoredWeights, WeightOptions, WeightReport, quantize_weights};
 
 use crate::graph::{Graph, Node, Op};
