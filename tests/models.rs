@@ -15,7 +15,7 @@ use litesmith::verify::Difference;
 use litesmith::{Calibration, ChannelsLast, Converted, Converter, Options, Quantize};
 
 /// Models, the transposes that are left, and what int8 must reach in dB: one below what onnxruntime's quantizer reaches on the same
-/// samples (`benches/ort_int8.py`).
+/// samples (`benches/compare_int8.py`).
 ///
 /// What is left is one for the input, one for an output that is an image, and those of channel shuffles and of attention.
 const MODELS: &[(&str, usize, f64)] = &[

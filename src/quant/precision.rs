@@ -27,10 +27,17 @@ mod cost {
     pub(super) const CONVERSION: u64 = 200;
     /// `DEQUANTIZE` before an output of the graph. Cheap: whoever asks for int8 expects it there. `QUANTIZE` after an input is free.
     pub(super) const OUTPUT: u64 = 60;
+    /// An input of the graph that is used as float: whoever asks for int8 expects integers there too.
+    pub(super) const INPUT: u64 = 80;
     /// Computing in float what there is an int8 kernel for.
     pub(super) const FLOAT_MOVES: u64 = 1;
     pub(super) const FLOAT_LIGHT: u64 = 100;
     pub(super) const FLOAT_HEAVY: u64 = 1_000_000;
+    /// One scale for operands of very different size: the small ones lose bits.
+    pub(super) const COARSENS: u64 = FIXED_SCALE;
+    /// Rounding the result of a light operator: as much as is saved, so that only conversions count. Sums along a transformer's residual
+    /// stream, which float normalizations read, stay float then: small tokens get lost in the scale of large ones.
+    pub(super) const INT8_LIGHT: u64 = FLOAT_LIGHT;
     /// Computing in int8 with a scale that the results did not choose: rather in float where that costs no further conversion.
     pub(super) const FIXED_SCALE: u64 = 350;
 }
@@ -52,7 +59,7 @@ pub(super) fn decide(
     let judge = Judge { graph, statistics, relevant, every_kernel };
     let mut decisions: Vec<Decision> =
         treatments.into_iter().zip(&graph.nodes).map(|(treatment, node)| judge.alone(treatment, node)).collect();
-    let int8 = division(graph, &decisions, every_kernel);
+    let int8 = division(graph, &decisions, relevant, every_kernel);
     for (decision, int8) in decisions.iter_mut().zip(int8) {
         if matches!(decision, Decision::Int8(_)) && !int8 {
             *decision = Decision::Float("its neighbours are float, and converting there and back costs more".into());
@@ -139,7 +146,7 @@ pub(super) fn activations<'a>(
 }
 
 /// For each node, whether it computes in int8.
-fn division(graph: &Graph, decisions: &[Decision], every_kernel: bool) -> Vec<bool> {
+fn division(graph: &Graph, decisions: &[Decision], relevant: &Relevant<'_>, every_kernel: bool) -> Vec<bool> {
     let mut network = Network::new();
     let vertex: Vec<usize> = decisions.iter().map(|_| network.add_vertex()).collect();
     // For each value the vertex that makes it, and those that use it.
@@ -150,7 +157,7 @@ fn division(graph: &Graph, decisions: &[Decision], every_kernel: bool) -> Vec<bo
             Decision::Untouched => continue,
             Decision::Float(_) => network.part(v, SINK, NEVER),
             Decision::Int8(rule) => {
-                let (float, int8) = costs(graph, node, rule, every_kernel);
+                let (float, int8) = costs(graph, node, rule, relevant, every_kernel);
                 network.part(SOURCE, v, float);
                 network.part(v, SINK, int8);
             }
@@ -177,6 +184,9 @@ fn division(graph: &Graph, decisions: &[Decision], every_kernel: bool) -> Vec<bo
         // One `DEQUANTIZE` serves all float users, one `QUANTIZE` all int8 ones.
         let (any_float, any_int8) = (network.add_vertex(), network.add_vertex());
         network.part(makers[i], any_float, cost::CONVERSION);
+        if inputs[i] {
+            network.part(SOURCE, any_float, cost::INPUT);
+        }
         network.part(any_int8, makers[i], if inputs[i] { 0 } else { cost::CONVERSION });
         for &user in &users[i] {
             network.part(any_float, user, NEVER);
@@ -194,7 +204,7 @@ fn marked(graph: &Graph, ids: &[ValueId]) -> Vec<bool> {
 }
 
 /// What a node costs in float, and in int8.
-fn costs(graph: &Graph, node: &Node, rule: &Rule, every_kernel: bool) -> (u64, u64) {
+fn costs(graph: &Graph, node: &Node, rule: &Rule, relevant: &Relevant<'_>, every_kernel: bool) -> (u64, u64) {
     if every_kernel {
         return (cost::FLOAT_HEAVY, 0);
     }
@@ -204,8 +214,23 @@ fn costs(graph: &Graph, node: &Node, rule: &Rule, every_kernel: bool) -> (u64, u
         Effort::Light => cost::FLOAT_LIGHT,
         Effort::Heavy => cost::FLOAT_HEAVY,
     };
-    let fixed = matches!(rule.outcome, Outcome::Fixed(_));
-    (float, if fixed { cost::FIXED_SCALE } else { 0 })
+    let int8 = match (rule.outcome, rule.effort) {
+        (Outcome::Fixed(_), _) => cost::FIXED_SCALE,
+        (Outcome::Free, Effort::Light) => cost::INT8_LIGHT,
+        (Outcome::Shared, _) if coarsens(node, rule, relevant) => cost::COARSENS,
+        (Outcome::Free | Outcome::Shared, _) => 0,
+    };
+    (float, int8)
+}
+
+/// True where the scale that operands share is too coarse for one of them: a class token that is put before the patches.
+fn coarsens(node: &Node, rule: &Rule, relevant: &Relevant<'_>) -> bool {
+    let shared = (0..node.inputs.len()).filter(|&i| rule.operands.get(i) == Some(&Role::Shared));
+    let ranges: Vec<Range> = shared.filter_map(|i| relevant.operand(node, i)).collect();
+    let Some(hull) = ranges.iter().copied().reduce(Range::hull) else { return false };
+    let scale = |range: Range| Params::asymmetric(range).scale;
+    let empty = Range { min: 0.0, max: 0.0 };
+    ranges.iter().any(|&range| range != empty && scale(hull) > TOO_COARSE * scale(range))
 }
 
 /// True for a look-up in a constant table: in int8 it takes a quarter of the room.

@@ -9,11 +9,11 @@ const IMAGE: [usize; 4] = [1, 4, 4, 2];
 fn a_constant_is_written_once_for_each_scale_that_wants_it() {
     let mut net = Net::new();
     let x = net.input("x", &IMAGE, (-1.0, 1.0));
-    let (a, b) = (net.conv(x, "a", (-8.0, 8.0)), net.conv(x, "b", (-2.0, 2.0)));
+    let (a, b) = (net.conv(x, "a", (-1.0, 1.0)), net.conv(x, "b", (-2.0, 2.0)));
     let c = net.constant(&[1, 4, 4, 2], vec![0.5; 32]);
-    let sum = net.binary(Binary::Add, a, c, "sum", (-7.5, 8.5));
+    let sum = net.binary(Binary::Add, a, c, "sum", (-0.5, 1.5));
     let product = net.binary(Binary::Mul, b, c, "product", (-1.0, 1.0));
-    let wide = net.op(Op::Concatenation { axis: 3 }, &[sum, c], "wide", (-7.5, 8.5));
+    let wide = net.op(Op::Concatenation { axis: 3 }, &[sum, c], "wide", (-0.5, 1.5));
     let narrow = net.op(Op::Concatenation { axis: 3 }, &[product, c], "narrow", (-1.0, 1.0));
     let int8 = net.quantize(&[wide, narrow]);
     let constant = |op: &str| int8.graph.nodes.iter().find(|n| n.op.name() == op).unwrap().input(1).unwrap();

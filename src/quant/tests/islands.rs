@@ -180,8 +180,37 @@ fn squares_before_a_root_stay_float_with_it() {
     let y = net.conv(normal, "y", (-3.0, 3.0));
     let int8 = net.quantize(&[y]);
     let expected =
-        ["QUANTIZE", "CONV_2D", "DEQUANTIZE", "MUL", "MEAN", "RSQRT", "QUANTIZE", "MUL", "CONV_2D", "DEQUANTIZE"];
+        ["QUANTIZE", "CONV_2D", "DEQUANTIZE", "MUL", "MEAN", "RSQRT", "MUL", "QUANTIZE", "CONV_2D", "DEQUANTIZE"];
     assert_eq!(int8.ops(), expected);
+}
+
+#[test]
+fn a_residual_stream_between_float_normalizations_stays_float() {
+    let mut net = Net::new();
+    let x = net.input("x", &IMAGE, (-1.0, 1.0));
+    let stream = net.unary(Unary::Sqrt, x, "stream", (-8.0, 8.0));
+    let a = net.conv(stream, "a", (-8.0, 8.0));
+    let sum = net.binary(Binary::Add, stream, a, "sum", (-16.0, 16.0));
+    let root = net.unary(Unary::Rsqrt, sum, "root", (0.2, 3.0));
+    let normal = net.binary(Binary::Mul, sum, root, "normal", (-2.0, 2.0));
+    let y = net.conv(normal, "y", (-3.0, 3.0));
+    let z = net.binary(Binary::Add, sum, y, "z", (-19.0, 19.0));
+    let int8 = net.quantize(&[z]);
+    let floats = ["sum", "root", "normal", "z"];
+    assert!(floats.iter().all(|name| int8.graph.dtype(int8.named(name)) == DType::F32), "{:?}", int8.ops());
+    assert_eq!(int8.conversions().1, 0);
+}
+
+#[test]
+fn a_small_token_before_large_ones_is_not_stored_with_their_scale() {
+    let mut net = Net::new();
+    let x = net.input("x", &IMAGE, (-1.0, 1.0));
+    let patches = net.conv(x, "patches", (-8.0, 8.0));
+    let token = net.constant(&[1, 4, 1, 2], vec![0.01; 8]);
+    let tokens = net.op(Op::Concatenation { axis: 2 }, &[token, patches], "tokens", (-8.0, 8.0));
+    let root = net.unary(Unary::Rsqrt, tokens, "root", (0.2, 3.0));
+    let int8 = net.quantize(&[root]);
+    assert_eq!(int8.ops(), ["QUANTIZE", "CONV_2D", "DEQUANTIZE", "CONCATENATION", "RSQRT"]);
 }
 
 #[test]

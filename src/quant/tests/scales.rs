@@ -105,8 +105,8 @@ fn prescribed_scales_are_requantized_where_they_meet_others() {
     let x = net.input("x", &IMAGE, (-1.0, 1.0));
     let a = net.conv(x, "a", (-8.0, 8.0));
     let gate = net.unary(Unary::Logistic, a, "gate", (0.01, 0.99));
-    let gated = net.binary(Binary::Mul, a, gate, "gated", (-0.3, 8.0));
-    let both = net.op(Op::Concatenation { axis: 3 }, &[gated, gate], "both", (-0.3, 8.0));
+    let gated = net.binary(Binary::Mul, a, gate, "gated", (-0.3, 3.0));
+    let both = net.op(Op::Concatenation { axis: 3 }, &[gated, gate], "both", (-0.3, 3.0));
     let y = net.conv(both, "y", (-3.0, 3.0));
     let int8 = net.quantize(&[y]);
     assert_eq!(int8.params(int8.named("gate")), (1.0 / 256.0, -128));
