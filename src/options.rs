@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::quant::{Quantize, WeightOptions};
+use crate::quant::{Quantize, Recipe, WeightOptions};
 use crate::tensor::Tensor;
 
 /// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
@@ -43,6 +43,8 @@ pub struct Options {
     pub quantize: Quantize,
     /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
     pub weights: WeightOptions,
+    /// Rules that refine the two above for some of the operators.
+    pub recipe: Option<Recipe>,
     pub calibration: Option<Calibration>,
     /// Values that become the inputs, in order; none stand for the model's own.
     pub inputs: Vec<String>,
@@ -70,6 +72,7 @@ impl Default for Options {
         Options {
             quantize: Quantize::None,
             weights: WeightOptions::default(),
+            recipe: None,
             calibration: None,
             inputs: Vec::new(),
             outputs: Vec::new(),
@@ -82,5 +85,12 @@ impl Default for Options {
             passes: true,
             layout: true,
         }
+    }
+}
+
+impl Options {
+    /// Whether some operator may be asked for integers whose scales have to be found.
+    pub fn needs_calibration(&self) -> bool {
+        self.quantize.needs_calibration() || self.recipe.as_ref().is_some_and(Recipe::needs_calibration)
     }
 }

@@ -6,8 +6,9 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use super::progress::Bar;
+use super::quantization::Quantization;
 use crate::onnx::ReadError;
-use crate::{Calibration, ChannelsLast, Converter, Error, Float64, Granularity, Options, Quantize, WeightOptions};
+use crate::{ChannelsLast, Converter, Error, Float64, Options};
 
 /// Convert an ONNX model to .tflite
 #[derive(clap::Args)]
@@ -17,21 +18,8 @@ pub struct Args {
     /// Where to write the result [default: the model's name with .tflite]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// How numbers are stored and computed
-    #[arg(long, value_enum, default_value = "none")]
-    quantize: Scheme,
-    /// Bits of the weights, for dynamic and weights
-    #[arg(long, value_name = "8|4", value_parser = clap::value_parser!(u8).range(4..=8))]
-    weight_bits: Option<u8>,
-    /// What shares a scale, for dynamic and weights: an output channel or the whole tensor
-    #[arg(long, value_enum)]
-    granularity: Option<Grain>,
-    /// One scale for so many 4-bit weights, in matrix products and embeddings
-    #[arg(long, value_name = "32|64|128|256")]
-    block_size: Option<usize>,
-    /// Samples for int8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
-    #[arg(long, value_name = "PATH")]
-    calibration: Option<PathBuf>,
+    #[command(flatten)]
+    quantization: Quantization,
     /// Fix the shape of a dynamic input
     #[arg(long = "shape", value_name = "NAME=1,3,224,224", value_parser = parse_shape)]
     shapes: Vec<(String, Vec<usize>)>,
@@ -71,26 +59,6 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Scheme {
-    /// Float32 as in the model
-    None,
-    /// Weights in float16, computed in float32
-    Float16,
-    /// Weights as integers, multiplied with data that is quantized as it comes (dynamic range)
-    Dynamic,
-    /// Weights as integers, computed in float32
-    Weights,
-    /// 8-bit integers, float32 inputs and outputs
-    Int8,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Grain {
-    Channel,
-    Tensor,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
 enum Double {
     /// They stay float64, converted at the border
     Keep,
@@ -119,20 +87,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn options(args: &Args) -> Result<Options> {
-    if args.calibration.is_some() && !matches!(args.quantize, Scheme::Int8) {
-        bail!("--calibration is for a result that computes in integers: add --quantize int8");
-    }
     let mut options = Options { passes: !args.no_passes, layout: !args.no_layout, ..Options::default() };
-    options.quantize = match args.quantize {
-        Scheme::None => Quantize::None,
-        Scheme::Float16 => Quantize::Float16,
-        Scheme::Dynamic => Quantize::Dynamic,
-        Scheme::Weights => Quantize::Weights,
-        Scheme::Int8 => Quantize::Int8,
-    };
+    args.quantization.apply(&mut options)?;
     options.unroll = args.unroll;
-    options.weights = weights(args)?;
-    options.calibration = args.calibration.clone().map(Calibration::Path);
     for (name, dims) in &args.shapes {
         if options.shapes.insert(name.clone(), dims.clone()).is_some() {
             bail!("--shape is given twice for {name:?}");
@@ -152,30 +109,6 @@ fn options(args: &Args) -> Result<Options> {
         Double::Cast => Float64::Cast,
     };
     Ok(options)
-}
-
-fn weights(args: &Args) -> Result<WeightOptions> {
-    let given = args.weight_bits.is_some() || args.granularity.is_some() || args.block_size.is_some();
-    if given && !matches!(args.quantize, Scheme::Dynamic | Scheme::Weights) {
-        bail!("--weight-bits, --granularity and --block-size are for --quantize dynamic and weights");
-    }
-    let bits = args.weight_bits.unwrap_or(if args.block_size.is_some() { 4 } else { 8 });
-    if !matches!(bits, 4 | 8) {
-        bail!("--weight-bits {bits}: weights have 8 or 4 bits");
-    }
-    if let Some(size) = args.block_size {
-        if bits == 8 {
-            bail!("--block-size is for 4-bit weights: runtimes have no kernel for blocks of 8-bit ones");
-        }
-        if !matches!(size, 32 | 64 | 128 | 256) {
-            bail!("--block-size {size}: blocks have 32, 64, 128 or 256 weights");
-        }
-    }
-    let granularity = match args.granularity {
-        Some(Grain::Tensor) => Granularity::Tensor,
-        Some(Grain::Channel) | None => Granularity::Channel,
-    };
-    Ok(WeightOptions { bits, granularity, block_size: args.block_size })
 }
 
 /// ONNX's own domain has two names, and is left out.

@@ -6,6 +6,7 @@ mod convert;
 mod inspect;
 mod ops;
 mod progress;
+mod quantization;
 mod verify;
 
 use std::process::ExitCode;
