@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Problems};
 use crate::exec::{Evaluator, Runner};
-use crate::graph::{Graph, Model, verify};
+use crate::graph::{Execute, Graph, Model, verify};
 use crate::options::{Calibration, ChannelsLast, Float64, Options};
 use crate::progress::{NoProgress, Progress};
 use crate::quant::{Choice, Choices, Quantize};
@@ -183,7 +183,11 @@ impl Converter {
         if self.options.passes {
             report.quantization = quant::import(&mut graph);
         }
+        let float = self.options.account.then(|| graph.clone());
         self.quantize_graph(&mut graph, &mut report)?;
+        if let Some(float) = float {
+            report.account = Some(self.account(&float, &graph)?);
+        }
         match self.options.passes {
             true => quant::store_weights(&mut graph),
             false => quant::forget_weights(&mut graph),
@@ -290,7 +294,19 @@ impl Converter {
         self.progress.stage("calibrate");
         self.progress.total(samples.len());
         let samples = Loaded(samples);
-        quant::observe(graph, &runner, &samples, &|| self.progress.advance())
+        let seen = quant::observe(graph, &runner, &samples, &|| self.progress.advance())
+            .map_err(|error| Error::observe(error, &samples.0))?;
+        Ok(seen.statistics(self.options.calibration_method))
+    }
+
+    /// What quantization costs, on a few of the calibration samples.
+    fn account(&self, float: &Graph, quantized: &Graph) -> Result<quant::Account, Error> {
+        /// Enough to see which operators are noisy.
+        const SAMPLES: usize = 16;
+        self.progress.stage("account");
+        let samples = Loaded(self.samples(float)?);
+        let which = quant::spread(samples.0.len(), SAMPLES);
+        quant::account(float, quantized, &simulate, &samples, &which, quant::Detail::Operators)
             .map_err(|error| Error::observe(error, &samples.0))
     }
 
@@ -305,6 +321,11 @@ impl Converter {
             None => Err(Error::Options("no calibration samples are given".into())),
         }
     }
+}
+
+/// Runs graphs as their integers would be, for `quant`.
+fn simulate(graph: &Graph) -> Result<Box<dyn Execute>, String> {
+    Runner::new(graph).map(|runner| Box::new(runner) as Box<dyn Execute>).map_err(|e| e.to_string())
 }
 
 /// Samples from files, as calibration asks for them.

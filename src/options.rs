@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::quant::{Quantize, Recipe, WeightOptions};
+use crate::quant::{Method, Quantize, Recipe, WeightOptions};
 use crate::tensor::Tensor;
 
 /// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
@@ -46,6 +46,10 @@ pub struct Options {
     /// Rules that refine the two above for some of the operators.
     pub recipe: Option<Recipe>,
     pub calibration: Option<Calibration>,
+    /// How ranges follow from what calibration saw.
+    pub calibration_method: Method,
+    /// Compare the quantized model with the float one, operator by operator, on some of the calibration samples.
+    pub account: bool,
     /// Values that become the inputs, in order; none stand for the model's own.
     pub inputs: Vec<String>,
     /// Values that become the outputs, in order; none stand for the model's own.
@@ -74,6 +78,8 @@ impl Default for Options {
             weights: WeightOptions::default(),
             recipe: None,
             calibration: None,
+            calibration_method: Method::default(),
+            account: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             shapes: BTreeMap::new(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::graph::{Graph, Model};
 use crate::onnx;
-use crate::quant::{QuantReport, RecipeReport, WeightReport};
+use crate::quant::{Account, QuantReport, RecipeReport, WeightReport};
 
 /// What became of a model.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -32,6 +32,8 @@ pub struct Report {
     pub recipe: Option<RecipeReport>,
     pub quantization: Option<QuantReport>,
     pub weights: Option<WeightReport>,
+    /// Noise of the quantized model on samples, where that was asked for.
+    pub account: Option<Account>,
 }
 
 impl Report {
@@ -85,6 +87,9 @@ impl fmt::Display for Report {
         }
         if let Some(weights) = &self.weights {
             write_weights(f, weights)?;
+        }
+        if let Some(account) = &self.account {
+            write_account(f, account)?;
         }
         for note in &self.notes {
             writeln!(f, "note        {note}")?;
@@ -149,6 +154,20 @@ fn write_weights(f: &mut fmt::Formatter<'_>, report: &WeightReport) -> fmt::Resu
     writeln!(f, "weights     {}", if forms.is_empty() { "none stored otherwise".into() } else { forms.join(", ") })?;
     for kept in &report.kept {
         writeln!(f, "  float32   {} of {}: {}", kept.value, kept.op, kept.reason)?;
+    }
+    Ok(())
+}
+
+/// Noise of the outputs, and of the operators where it is worst.
+fn write_account(f: &mut fmt::Formatter<'_>, account: &Account) -> fmt::Result {
+    const SHOWN: usize = 10;
+    for output in &account.outputs {
+        writeln!(f, "noise       {}: {:.1} dB on {} samples", output.name, output.sqnr, account.samples)?;
+    }
+    for operator in account.by_noise().into_iter().take(SHOWN) {
+        let name = operator.origin.as_ref().map_or(&operator.value, |o| &o.name);
+        let own = operator.own.map(|own| format!(", {own:.1} alone")).unwrap_or_default();
+        writeln!(f, "  {:>5.1} dB  {} {name}{own}: {}", operator.sqnr, operator.op, operator.cause)?;
     }
     Ok(())
 }

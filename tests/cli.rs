@@ -108,6 +108,30 @@ fn output_for_people_and_for_programs() {
 }
 
 #[test]
+fn what_quantization_costs_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("digits.tflite");
+    let (json, html) = (folder.path().join("report.json"), folder.path().join("report.html"));
+    let convert = |more: &[&str]| {
+        let args = int8();
+        let args: Vec<&str> = args.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        convert_digits(&path, &args, 2).stdout
+    };
+    let text = convert(&["--report", &json.display().to_string()]);
+    says(&text, &["noise", "logits", "dB", "CONV_2D"]);
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!(report["outputs"][0]["name"], "logits");
+    assert!(report["outputs"][0]["sqnr"].as_f64().unwrap() > 20.0, "{report}");
+    let operators = report["operators"].as_array().unwrap();
+    assert!(operators.len() > 5 && operators.iter().all(|o| o["cause"]["kind"].is_string()), "{report}");
+    convert(&["--quiet", "--report", &html.display().to_string()]);
+    says(&std::fs::read_to_string(&html).unwrap(), &["<!doctype html>", "logits", "CONV_2D"]);
+    let alone = litesmith(["convert", &digits("digits.onnx").display().to_string(), "--report", "a.json"]);
+    assert_eq!(alone.code, Some(1));
+    says(&alone.stderr, &["--report", "--calibration"]);
+}
+
+#[test]
 fn the_result_lies_beside_the_model_if_no_place_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(digits("digits.onnx"), folder.path().join("a.b.onnx")).unwrap();
@@ -123,6 +147,33 @@ fn a_reader_that_goes_away_is_no_error() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+}
+
+#[test]
+fn ranges_by_every_method() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.tflite");
+    let by = |args: &[&str]| {
+        let args: Vec<String> = int8().into_iter().chain(args.iter().map(ToString::to_string)).collect();
+        convert_digits(&path, &args.iter().map(String::as_str).collect::<Vec<_>>(), 2);
+        std::fs::read(&path).unwrap()
+    };
+    let minmax = by(&["--calibration-method", "minmax"]);
+    assert!(by(&["--calibration-method", "percentile", "--percentile", "100"]) == minmax, "nothing is cut off");
+    assert!(by(&["--calibration-method", "percentile", "--percentile", "99"]) != minmax);
+    for method in ["average", "entropy", "mse"] {
+        assert!(by(&["--calibration-method", method]) != minmax, "{method}");
+    }
+    let refused = |args: &[&str]| run(command().arg("convert").arg(digits("digits.onnx")).args(args));
+    let sample = digits("calibration.npz").display().to_string();
+    let int8 = ["--quantize", "int8", "--calibration", &sample];
+    says(&is_clear(&refused(&["--calibration-method", "mse"]).stderr), &["--calibration"]);
+    says(
+        &is_clear(&refused(&[&int8[..], &["--percentile", "99"]].concat()).stderr),
+        &["--calibration-method percentile"],
+    );
+    let percentile = [&int8[..], &["--calibration-method", "percentile", "--percentile", "101"]].concat();
+    says(&is_clear(&refused(&percentile).stderr), &["--percentile 101"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use super::progress::Bar;
-use super::quantization::Quantization;
+use super::quantization::{Finish, Quantization};
 use crate::onnx::ReadError;
 use crate::{ChannelsLast, Converter, Error, Float64, Options};
 
@@ -15,9 +15,6 @@ use crate::{ChannelsLast, Converter, Error, Float64, Options};
 pub struct Args {
     /// The ONNX model
     model: PathBuf,
-    /// Where to write the result [default: the model's name with .tflite]
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
     #[command(flatten)]
     quantization: Quantization,
     /// Fix the shape of a dynamic input
@@ -44,12 +41,8 @@ pub struct Args {
     /// Write out loops of up to so many steps, longer ones become WHILE [default: 16; 64 in LSTM, GRU and RNN]
     #[arg(long, value_name = "STEPS")]
     unroll: Option<usize>,
-    /// Print no summary
-    #[arg(short, long)]
-    quiet: bool,
-    /// Print the summary as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    finish: Finish,
     /// Leave out all rewrites, to find faults
     #[arg(long, hide = true)]
     no_passes: bool,
@@ -67,10 +60,7 @@ enum Double {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let output = args.output.clone().unwrap_or_else(|| args.model.with_extension("tflite"));
-    if same_file(&output, &args.model) {
-        bail!("the output would overwrite the model: name another with -o");
-    }
+    let output = args.finish.output(&args.model, &args.model.with_extension("tflite"))?;
     let options = options(args)?;
     let converter = Converter::with_options(options).progress(Arc::new(Bar::new()));
     let converted = converter.convert_file(&args.model).map_err(|error| match error {
@@ -78,12 +68,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         error => anyhow::Error::new(error).context(args.model.display().to_string()),
     })?;
     converted.save(&output)?;
-    if args.json {
-        super::print(&(serde_json::to_string_pretty(&converted.report)? + "\n"));
-    } else if !args.quiet {
-        super::print(&format!("{}written     {}\n", converted.report, output.display()));
-    }
-    Ok(ExitCode::SUCCESS)
+    args.quantization.write(&converted)?;
+    args.finish.print(&converted, &output)
 }
 
 fn options(args: &Args) -> Result<Options> {
@@ -114,11 +100,6 @@ fn options(args: &Args) -> Result<Options> {
 /// ONNX's own domain has two names, and is left out.
 fn custom_name(op: &str) -> String {
     op.strip_prefix("ai.onnx::").or(op.strip_prefix("::")).unwrap_or(op).to_string()
-}
-
-/// Whether both paths lead to one file, however they are written; a link counts as what it leads to.
-fn same_file(a: &Path, b: &Path) -> bool {
-    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// `NAME=1,3,224,224`; the name may hold `=` itself, and no extents at all make a scalar.

@@ -1,13 +1,14 @@
 //! What `convert` and `quantize` are asked alike.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::quant::RECIPES;
-use crate::{Calibration, Granularity, Options, Quantize, Recipe, WeightOptions};
+use crate::quant::{self, RECIPES};
+use crate::{Calibration, Converted, Granularity, Options, Quantize, Recipe, WeightOptions};
 
 #[derive(clap::Args)]
 pub struct Quantization {
@@ -30,6 +31,15 @@ pub struct Quantization {
     /// Samples for int8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
+    /// How ranges follow from what calibration saw [default: minmax]
+    #[arg(long, value_enum, value_name = "METHOD")]
+    calibration_method: Option<Method>,
+    /// Percent of the elements that --calibration-method percentile keeps [default: 99.999]
+    #[arg(long, value_name = "PERCENT")]
+    percentile: Option<f64>,
+    /// Compare the quantized model with the float one on up to 16 of the samples, and write what each operator loses
+    #[arg(long, value_name = "FILE.json|.html", value_parser = parse_report)]
+    report: Option<PathBuf>,
 }
 
 /// What `--quantize` names.
@@ -37,6 +47,59 @@ pub struct Quantization {
 enum Asked {
     Scheme(Quantize),
     Recipe(String),
+}
+
+/// Where a result goes, and what is told of it.
+#[derive(clap::Args)]
+pub struct Finish {
+    /// Where to write the result [default: the model's name with .tflite]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print no summary
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Finish {
+    /// Where to write the result; `usual` where nothing was said.
+    pub fn output(&self, model: &Path, usual: &Path) -> Result<PathBuf> {
+        let output = self.output.clone().unwrap_or_else(|| usual.to_path_buf());
+        if same_file(&output, model) {
+            bail!("the output would overwrite the model: name another with -o");
+        }
+        Ok(output)
+    }
+
+    pub fn print(&self, converted: &Converted, output: &Path) -> Result<ExitCode> {
+        if self.json {
+            super::print(&(serde_json::to_string_pretty(&converted.report)? + "\n"));
+        } else if !self.quiet {
+            super::print(&format!("{}written     {}\n", converted.report, output.display()));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Whether both paths lead to one file, however they are written; a link counts as what it leads to.
+fn same_file(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Method {
+    /// All that was seen
+    Minmax,
+    /// The mean over samples of their least and greatest elements
+    Average,
+    /// All but the rarest elements
+    Percentile,
+    /// Where 8 bits tell most about the distribution (Kullback-Leibler divergence)
+    Entropy,
+    /// Where the mean of squared errors is least
+    Mse,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -64,6 +127,7 @@ fn asked() -> impl TypedValueParser<Value = Asked> {
 }
 
 impl Quantization {
+    /// Puts into `options` what was asked for.
     pub fn apply(&self, options: &mut Options) -> Result<()> {
         if let Asked::Scheme(scheme) = self.quantize {
             options.quantize = scheme;
@@ -71,8 +135,26 @@ impl Quantization {
         options.weights = self.weights()?;
         options.recipe = self.recipe()?;
         options.calibration = self.calibration.clone().map(Calibration::Path);
-        if options.calibration.is_some() && !options.needs_calibration() {
+        options.calibration_method = self.method()?;
+        options.account = self.report.is_some();
+        let asked = options.quantize != Quantize::None || options.recipe.is_some();
+        if self.report.is_some() && !(asked && options.calibration.is_some()) {
+            bail!(
+                "--report compares a quantized model with the float one on samples: add --quantize and --calibration"
+            );
+        }
+        if options.calibration.is_some() && self.report.is_none() && !options.needs_calibration() {
             bail!("--calibration is for a result that computes in integers: add --quantize int8");
+        }
+        Ok(())
+    }
+
+    /// Writes what was asked for beside the result.
+    pub fn write(&self, converted: &Converted) -> Result<()> {
+        if let (Some(path), Some(account)) = (&self.report, &converted.report.account) {
+            let page = path.extension().is_some_and(|e| e == "html");
+            let text = if page { account.to_html() } else { serde_json::to_string_pretty(account)? + "\n" };
+            std::fs::write(path, text).with_context(|| path.display().to_string())?;
         }
         Ok(())
     }
@@ -90,6 +172,27 @@ impl Quantization {
                 Some(named)
             }
             (named, given) => named.or(given),
+        })
+    }
+
+    fn method(&self) -> Result<quant::Method> {
+        if (self.calibration_method.is_some() || self.percentile.is_some()) && self.calibration.is_none() {
+            bail!("--calibration-method and --percentile are about calibration samples: give --calibration too");
+        }
+        if self.percentile.is_some() && !matches!(self.calibration_method, Some(Method::Percentile)) {
+            bail!("--percentile is for --calibration-method percentile");
+        }
+        let percent = self.percentile.unwrap_or(99.999);
+        if !(percent > 50.0 && percent <= 100.0) {
+            bail!("--percentile {percent}: it must be more than 50 and no more than 100");
+        }
+        Ok(match self.calibration_method {
+            None => quant::Method::default(),
+            Some(Method::Minmax) => quant::Method::MinMax,
+            Some(Method::Average) => quant::Method::Average,
+            Some(Method::Percentile) => quant::Method::Percentile(percent),
+            Some(Method::Entropy) => quant::Method::Entropy,
+            Some(Method::Mse) => quant::Method::Mse,
         })
     }
 
@@ -118,4 +221,11 @@ fn read(path: &Path) -> Result<Recipe> {
     let place = || path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(place)?;
     Recipe::parse(&text).map_err(anyhow::Error::msg).with_context(place)
+}
+
+/// A file whose name says what is to be written into it.
+fn parse_report(text: &str) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(text);
+    let known = path.extension().is_some_and(|e| e == "json" || e == "html");
+    if known { Ok(path) } else { Err("expected a file that ends in .json or .html") }
 }

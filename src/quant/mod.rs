@@ -1,7 +1,8 @@
 //! Quantization after training: a float graph and statistics of its values become a graph on integers.
 //!
 //! ```text
-//! observe    runs the float graph on samples                          -> Statistics
+//! observe    runs the float graph on samples                          -> Observations
+//! calibrate  chooses a range for each value                           -> Statistics
 //! choice     what is asked of each operator                           -> Choices
 //! recipe     rules for that, and how they are written
 //! prepare    writes operators without an int8 kernel as ones that have one
@@ -10,6 +11,7 @@
 //! precision  which nodes are worth computing in int8                  -> Decision, one a node
 //! propagate  which values share a scale, and which                    -> Params, one a value
 //! materialize, insert    constants as integers; QUANTIZE and DEQUANTIZE at the borders
+//! account    what it costs, operator by operator, on samples          -> Account
 //! ```
 //!
 //! A model that comes quantized has its scales already: [`import`] puts integer kernels between the conversions that it has.
@@ -20,6 +22,8 @@
 //!
 //! [`Execute`]: crate::graph::Execute
 
+mod account;
+mod calibrate;
 mod choice;
 mod cut;
 mod import;
@@ -39,10 +43,14 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use account::{Account, Cause, Detail, OperatorNoise, OutputNoise, Simulate, account, spread};
+pub use calibrate::Method;
 pub use choice::{Choice, Choices, Quantize};
 pub use import::{forget_weights, import, store_weights};
 pub use insert::Conversions;
-pub use observe::{ObserveError, Observed, Samples, Statistics, observe};
+pub use observe::{
+    ExactSum, Histogram, Observations, ObserveError, Observed, Samples, Seen, Statistics, observe, observe_part,
+};
 pub use range::{Params, Range};
 pub use recipe::{NAMES as RECIPES, Pattern, Recipe, RecipeReport, Rule, RuleReport};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};

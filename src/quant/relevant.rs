@@ -42,6 +42,11 @@ impl<'a> Relevant<'a> {
         relevant
     }
 
+    /// What the users of a value can tell apart, whatever its range is.
+    pub(super) fn always(&self, id: ValueId) -> Range {
+        self.always[id.0 as usize].unwrap_or(Range::EVERYTHING)
+    }
+
     /// Range of a value computed at run time; `None` where it never was a finite number.
     pub(super) fn range(&self, id: ValueId) -> Option<Range> {
         let matters = self.matters[id.0 as usize].unwrap_or(Range::EVERYTHING);
@@ -79,8 +84,7 @@ impl<'a> Relevant<'a> {
 
     /// What `node` can tell apart about its operand `i`, whatever its results are.
     fn always_through(&self, node: &Node, i: usize) -> Range {
-        let always = |id: ValueId| Some(self.always[id.0 as usize].unwrap_or(Range::EVERYTHING));
-        self.limits(node, i, always).unwrap_or(Range::EVERYTHING)
+        self.limits(node, i, |id| Some(self.always(id))).unwrap_or(Range::EVERYTHING)
     }
 
     /// `needed` says what must be told apart of a result.

@@ -72,7 +72,9 @@ impl TryFrom<String> for Pattern {
 
     fn try_from(text: String) -> Result<Pattern, String> {
         // The last line of the message says what is wrong; those before it draw an arrow.
-        let reason = |e: regex::Error| e.to_string().lines().last().unwrap_or_default().trim().to_string();
+        let reason = |e: regex::Error| {
+            e.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_string()
+        };
         Regex::new(&text).map(Pattern).map_err(|e| format!("{text:?} is no regular expression: {}", reason(e)))
     }
 }

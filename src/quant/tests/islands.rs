@@ -195,7 +195,8 @@ fn a_residual_stream_between_float_normalizations_stays_float() {
     let normal = net.binary(Binary::Mul, sum, root, "normal", (-2.0, 2.0));
     let y = net.conv(normal, "y", (-3.0, 3.0));
     let z = net.binary(Binary::Add, sum, y, "z", (-19.0, 19.0));
-    let int8 = net.quantize(&[z]);
+    let last = net.unary(Unary::Rsqrt, z, "last", (0.2, 3.0));
+    let int8 = net.quantize(&[last]);
     let floats = ["sum", "root", "normal", "z"];
     assert!(floats.iter().all(|name| int8.graph.dtype(int8.named(name)) == DType::F32), "{:?}", int8.ops());
     assert_eq!(int8.conversions().1, 0);

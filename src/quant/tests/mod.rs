@@ -1,5 +1,6 @@
 //! Whole graphs, quantized: what is stored how, what is converted where, what stays float.
 
+mod account;
 mod constants;
 mod islands;
 mod masks;

@@ -22,7 +22,7 @@ pub(super) fn library() -> Option<Library> {
 }
 
 /// Numbers between -1 and 1, the same each time.
-fn noise(len: usize, seed: usize) -> Vec<f32> {
+pub(super) fn noise(len: usize, seed: usize) -> Vec<f32> {
     (0..len)
         .map(|i| (((i + 31 * seed) as f32 + 1.0) * 12.9898).sin() * 43_758.547)
         .map(|x| 2.0 * (x - x.floor()) - 1.0)
@@ -74,7 +74,8 @@ impl Case {
         let inputs: Vec<Tensor> = graph.inputs.iter().enumerate().map(tensor).collect();
         let runner = Runner::new(&graph).unwrap();
         let expected = runner.run(&inputs).unwrap();
-        let statistics = observe(&graph, &runner, &vec![inputs.clone()], &|| ()).unwrap();
+        let seen = observe(&graph, &runner, &vec![inputs.clone()], &|| ()).unwrap();
+        let statistics = seen.statistics(Method::MinMax);
         let report = quantize_integer(&mut graph, &statistics, &Choices::all(Quantize::Int8), options).unwrap();
         assert_sound(&graph);
         Case { graph, report, inputs, expected }
