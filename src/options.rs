@@ -41,9 +41,11 @@ pub enum Calibration {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     pub quantize: Quantize,
-    /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
+    /// The integers of weights.
     pub weights: WeightOptions,
-    /// Rules that refine the two above for some of the operators.
+    /// Zero points of 0 for activations of 8 bits too; those of 16 bits have no others.
+    pub symmetric: bool,
+    /// Rules that refine what is above for some of the operators.
     pub recipe: Option<Recipe>,
     pub calibration: Option<Calibration>,
     /// How ranges follow from what calibration saw.
@@ -76,6 +78,7 @@ impl Default for Options {
         Options {
             quantize: Quantize::None,
             weights: WeightOptions::default(),
+            symmetric: false,
             recipe: None,
             calibration: None,
             calibration_method: Method::default(),

@@ -70,7 +70,12 @@ fn rules_refine_the_scheme_and_are_told_of() {
     let text = ok(desk.convert("mixed.tflite", &args)).stdout;
     says(
         &text,
-        &["Conv, name \"conv[34]\": none -> 2 operators", "rule 2", "it matches nothing", "it is not chosen for int8"],
+        &[
+            "Conv, name \"conv[34]\": none -> 2 operators",
+            "rule 2",
+            "it matches nothing",
+            "it is not chosen for integers",
+        ],
     );
     let json = ok(desk.convert("mixed.tflite", &[&args[..], &["--json"]].concat())).json();
     let rules = &json["recipe"]["rules"];

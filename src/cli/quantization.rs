@@ -19,16 +19,19 @@ pub struct Quantization {
     /// holds for all others
     #[arg(long, value_name = "FILE|NAME")]
     recipe: Option<PathBuf>,
-    /// Bits of the weights, for dynamic and weights
+    /// Bits of the weights; operators that take no 4 get 8
     #[arg(long, value_name = "8|4", value_parser = clap::value_parser!(u8).range(4..=8))]
     weight_bits: Option<u8>,
-    /// What shares a scale, for dynamic and weights: an output channel or the whole tensor
+    /// Which weights share a scale: those of an output channel or the whole tensor
     #[arg(long, value_enum)]
     granularity: Option<Grain>,
-    /// One scale for so many 4-bit weights, in matrix products and embeddings
+    /// One scale for so many 4-bit weights, in matrix products and embeddings, for dynamic and weights
     #[arg(long, value_name = "32|64|128|256")]
     block_size: Option<usize>,
-    /// Samples for int8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
+    /// Zero points of 0 for the activations of int8 too
+    #[arg(long)]
+    symmetric: bool,
+    /// Samples for int8 and int16x8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
     /// How ranges follow from what calibration saw [default: minmax]
@@ -114,6 +117,7 @@ const SCHEMES: &[(Quantize, &str)] = &[
     (Quantize::Dynamic, "Weights as integers, multiplied with data that is quantized as it comes (dynamic range)"),
     (Quantize::Weights, "Weights as integers, computed in float32"),
     (Quantize::Int8, "8-bit integers, float32 inputs and outputs"),
+    (Quantize::Int16x8, "16-bit integers with 8-bit weights, float32 inputs and outputs"),
 ];
 
 /// The schemes, which help lists, and the named recipes.
@@ -132,6 +136,10 @@ impl Quantization {
         if let Asked::Scheme(scheme) = self.quantize {
             options.quantize = scheme;
         }
+        if self.symmetric && options.quantize != Quantize::Int8 {
+            bail!("--symmetric is for --quantize int8: others have zero points of 0 alone, or none");
+        }
+        options.symmetric = self.symmetric;
         options.weights = self.weights()?;
         options.recipe = self.recipe()?;
         options.calibration = self.calibration.clone().map(Calibration::Path);
@@ -144,7 +152,7 @@ impl Quantization {
             );
         }
         if options.calibration.is_some() && self.report.is_none() && !options.needs_calibration() {
-            bail!("--calibration is for a result that computes in integers: add --quantize int8");
+            bail!("--calibration is for a result that computes in integers: add --quantize int8 or int16x8");
         }
         Ok(())
     }
@@ -198,8 +206,11 @@ impl Quantization {
 
     fn weights(&self) -> Result<WeightOptions> {
         let given = self.weight_bits.is_some() || self.granularity.is_some() || self.block_size.is_some();
-        if given && !matches!(self.quantize, Asked::Scheme(Quantize::Dynamic | Quantize::Weights)) {
-            bail!("--weight-bits, --granularity and --block-size are for --quantize dynamic and weights");
+        if given && matches!(self.quantize, Asked::Scheme(Quantize::None | Quantize::Float16) | Asked::Recipe(_)) {
+            bail!("--weight-bits, --granularity and --block-size are for weights that become integers: add --quantize");
+        }
+        if self.block_size.is_some() && !matches!(self.quantize, Asked::Scheme(Quantize::Dynamic | Quantize::Weights)) {
+            bail!("--block-size is for --quantize dynamic and weights: integers have no kernel for it");
         }
         let granularity = self.granularity.map(|grain| match grain {
             Grain::Tensor => Granularity::Tensor,
