@@ -23,7 +23,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Convert(convert::Args),
+    Convert(Box<convert::Args>),
     Inspect(inspect::Args),
     Ops(ops::Args),
     Verify(verify::Args),
