@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::quant::{IoTypes, Method, Quantize, WeightOptions};
+use crate::quant::{IoTypes, Method, Quantize, Recipe, WeightOptions};
 use crate::tensor::Tensor;
 
 /// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
@@ -47,6 +47,8 @@ pub struct Options {
     pub symmetric: bool,
     /// What inputs and outputs are stored as.
     pub io_types: IoTypes,
+    /// Rules that refine what is above for some of the operators.
+    pub recipe: Option<Recipe>,
     pub calibration: Option<Calibration>,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
@@ -80,6 +82,7 @@ impl Default for Options {
             weights: WeightOptions::default(),
             symmetric: false,
             io_types: IoTypes::default(),
+            recipe: None,
             calibration: None,
             calibration_method: Method::default(),
             account: false,
@@ -94,5 +97,12 @@ impl Default for Options {
             passes: true,
             layout: true,
         }
+    }
+}
+
+impl Options {
+    /// Whether some operator may be asked for integers whose scales have to be found.
+    pub fn needs_calibration(&self) -> bool {
+        self.quantize.needs_calibration() || self.recipe.as_ref().is_some_and(Recipe::needs_calibration)
     }
 }

@@ -41,7 +41,13 @@ pub(super) fn run(
     let mut session = Session::new(library, file, &Options { threads: 1, kernels })?;
     let inputs = graph.inputs.iter().zip(inputs).map(|(&id, tensor)| Input {
         name: &graph.value(id).name,
-        element_type: if tensor.dtype() == DType::F32 { ElementType::Float32 } else { ElementType::Int32 },
+        element_type: match tensor.dtype() {
+            DType::F32 => ElementType::Float32,
+            DType::I8 => ElementType::Int8,
+            DType::U8 => ElementType::UInt8,
+            DType::I16 => ElementType::Int16,
+            _ => ElementType::Int32,
+        },
         dims: tensor.shape(),
         bytes: tensor.bytes(),
     });
