@@ -97,7 +97,7 @@ fn numbers_near_the_end_of_float32_load_and_run() {
 #[test]
 fn a_bias_past_32_bits_needs_coarser_weights_in_8_bits_alone() {
     // 16 bits: the accumulator has 40 bits and more.
-    let reports = holds(layer([1e-3, 1e-3, 1.0, 1.0], [300.0, 0.0]), &[filled(1e-3)], 0.02);
+    let reports = holds(layer([1e-3, 1e-3, 1.0, 1.0], [0.3, 0.0]), &[filled(1e-3)], 0.02);
     let raised: Vec<bool> = reports.iter().map(|report| !report.raised.is_empty()).collect();
     assert_eq!(raised, [true, true, false, true]);
 }
