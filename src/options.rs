@@ -41,8 +41,10 @@ pub enum Calibration {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     pub quantize: Quantize,
-    /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
+    /// The integers of weights.
     pub weights: WeightOptions,
+    /// Zero points of 0 for activations of 8 bits too; those of 16 bits have no others.
+    pub symmetric: bool,
     pub calibration: Option<Calibration>,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
@@ -74,6 +76,7 @@ impl Default for Options {
         Options {
             quantize: Quantize::None,
             weights: WeightOptions::default(),
+            symmetric: false,
             calibration: None,
             calibration_method: Method::default(),
             account: false,
