@@ -8,11 +8,13 @@
 //!
 //! This is the only place in the room, with [`sees`], that names operators.
 
+mod bounds;
 mod samples;
 mod sees;
 mod table;
 mod wide;
 
+pub(super) use bounds::bounds;
 pub(super) use sees::{Sees, sees};
 pub use table::{IntegerForm, IntegerKernel, integer_kernels};
 pub(super) use wide::has_int16;
