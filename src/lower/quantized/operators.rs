@@ -317,7 +317,7 @@ pub(in crate::lower) fn dynamic_quantize_mat_mul(cx: &mut Cx<'_>) -> Results {
     dynamic_product(cx, -1, |cx, a, b| product(cx, a, b, 4))
 }
 
-/// Lowers `DynamicQuantizeLinear → ConvInteger → Cast → Mul` of the scales to `CONV_2D` or `DEPTHWISE_CONV_2D`.
+/// Lowers a convolution whose data is quantized at run time to `CONV_2D` or `DEPTHWISE_CONV_2D`, which `lower/patterns.rs` recognizes.
 ///
 /// # Accepts
 /// What `Conv` accepts; a scale for all weights; zero points.
