@@ -25,8 +25,13 @@ impl Slot {
         Slot { operand, axis, direct: true, four_bits: false, wants_scale_each: false, is_lookup: false, rows: None }
     }
 
+    /// A table with such extents whose rows are looked up.
+    pub(super) fn lookup(rows: [usize; 2]) -> Slot {
+        Slot { four_bits: rows[1].is_multiple_of(2), is_lookup: true, rows: Some(rows), ..Slot::new(1, 0) }
+    }
+
     /// Whether rows fall into runs of `size`. The plain kernel of `FULLY_CONNECTED` reads zeros for fewer than 4 rows.
-    pub(super) fn takes_blocks(&self, size: usize) -> bool {
+    pub(in crate::quant) fn takes_blocks(&self, size: usize) -> bool {
         self.rows.is_some_and(|[rows, row]| size > 0 && row >= 32 && row % size == 0 && (rows >= 4 || self.is_lookup))
     }
 }
@@ -54,10 +59,7 @@ pub(in crate::quant) fn of(graph: &Graph, node: &Node) -> Option<Slot> {
             let rank = shape(1)?.len();
             Slot::new(1, rank.checked_sub(if *adj_y { 2 } else { 1 })?)
         }
-        Op::EmbeddingLookup => {
-            let rows = matrix(1)?;
-            Slot { four_bits: rows[1] % 2 == 0, is_lookup: true, rows: Some(rows), ..Slot::new(1, 0) }
-        }
+        Op::EmbeddingLookup => Slot::lookup(matrix(1)?),
         _ => return None,
     };
     Some(slot)
