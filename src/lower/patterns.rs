@@ -303,7 +303,7 @@ impl<'a> Finder<'a> {
     /// may use as well.
     fn dynamic_product(&self, last: usize) -> Option<Match> {
         let root = &self.graph.nodes[last];
-        let &[ref a, ref b] = root.inputs.as_slice() else { return None };
+        let [a, b] = root.inputs.as_slice() else { return None };
         if root.op != "Mul" || !root.domain.is_empty() {
             return None;
         }
@@ -322,7 +322,7 @@ impl<'a> Finder<'a> {
         };
         let (data, weights, zero_point) = (node.inputs.first()?, node.inputs.get(1)?, node.inputs.get(2)?);
         let (quantize, [x]) = self.made_by(data, "DynamicQuantizeLinear")? else { return None };
-        let &[ref stored, ref scale, ref zero] = self.graph.nodes[quantize].outputs.as_slice() else { return None };
+        let [stored, scale, zero] = self.graph.nodes[quantize].outputs.as_slice() else { return None };
         let (_, of_weights) = scales.into_iter().find(|(own, _)| own == scale)?;
         // Of a scale for each column the Mul makes rows; more axes would mean something else.
         let may_have = if op == "DynamicQuantizeConv" { 0 } else { 1 };
