@@ -1,0 +1,233 @@
+//! A model against a table.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::rule::At;
+use super::{Row, Table, Target, work};
+use crate::graph::{Graph, Model, Node, Op, Origin};
+use crate::tflite;
+
+/// What a target takes of a model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fit {
+    pub target: &'static str,
+    /// Where the facts are from, and of when.
+    pub source: &'static str,
+    /// All operators, those inside loops and branches included.
+    pub operators: usize,
+    /// Operators that the target takes.
+    pub taken: usize,
+    /// Multiply-adds of convolutions and matrix products, loops counted once.
+    pub multiply_adds: u64,
+    pub taken_multiply_adds: u64,
+    /// Operators that are not taken, in the order of execution.
+    pub left: Vec<Misfit>,
+}
+
+/// An operator that a target does not take.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Misfit {
+    /// The builtin's name; of the custom operator where it is one.
+    pub operator: String,
+    pub version: i32,
+    /// Name of its first result.
+    pub result: String,
+    /// The ONNX node that it came from, where that is known.
+    pub origin: Option<Origin>,
+    pub problems: Vec<Problem>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    pub what: String,
+    /// What a user may change.
+    pub change: String,
+}
+
+impl Problem {
+    fn new(what: impl Into<String>, change: impl Into<String>) -> Problem {
+        Problem { what: what.into(), change: change.into() }
+    }
+}
+
+/// Compares a file with a target's table.
+///
+/// # Errors
+/// Where the file can't be read.
+pub fn check_file(bytes: &Bytes, target: Target) -> Result<Fit, tflite::ReadError> {
+    let model = tflite::read(bytes.clone())?;
+    let inspection = tflite::inspect(bytes.clone())?;
+    let versions: Vec<i32> =
+        inspection.graphs.first().map(|graph| graph.operators.iter().map(|o| o.version).collect()).unwrap_or_default();
+    Ok(compare(&model, target, &versions))
+}
+
+/// Compares a model with a target's table, as it would be written.
+pub fn check(model: &Model, target: Target) -> Fit {
+    compare(model, target, &[])
+}
+
+/// Operators of a graph that a target has no kernel for, whatever their types: known before anything is quantized.
+pub fn unknown(graph: &Graph, target: Target) -> Vec<Misfit> {
+    let Some(table) = target.table() else { return Vec::new() };
+    let graphs = graph.with_regions();
+    let nodes = graphs.iter().flat_map(|graph| graph.nodes.iter().map(move |node| (*graph, node)));
+    let unknown = nodes.filter(|(_, node)| table.row(name(&node.op)).is_none());
+    unknown
+        .map(|(graph, node)| {
+            let at = At { graph, node, version: tflite::operator_version(graph, node) };
+            misfit(&at, vec![no_kernel(table)])
+        })
+        .collect()
+}
+
+/// `versions` are those in the file, for the first graph; where there are none, those that would be written.
+fn compare(model: &Model, target: Target, versions: &[i32]) -> Fit {
+    let mut fit = Fit {
+        target: target.name(),
+        source: target.table().map_or("", |table| table.source),
+        operators: 0,
+        taken: 0,
+        multiply_adds: 0,
+        taken_multiply_adds: 0,
+        left: Vec::new(),
+    };
+    let mut cut_off = false;
+    for (number, main) in model.graphs.iter().enumerate() {
+        for (depth, graph) in main.with_regions().into_iter().enumerate() {
+            let inner = number > 0 || depth > 0;
+            let known = if inner || versions.len() != graph.nodes.len() { &[] } else { versions };
+            for (index, node) in graph.nodes.iter().enumerate() {
+                let version = known.get(index).copied().unwrap_or_else(|| tflite::operator_version(graph, node));
+                let at = At { graph, node, version };
+                let work = work::multiply_adds(&at);
+                fit.operators += 1;
+                fit.multiply_adds = fit.multiply_adds.saturating_add(work);
+                let problems = problems(&at, target, inner, cut_off);
+                if problems.is_empty() {
+                    fit.taken += 1;
+                    fit.taken_multiply_adds = fit.taken_multiply_adds.saturating_add(work);
+                    continue;
+                }
+                // Conversions of inputs stand in front of the piece that the target runs.
+                cut_off |= target.table().is_some_and(|table| table.one_piece) && !matches!(node.op, Op::Quantize { .. });
+                fit.left.push(misfit(&at, problems));
+            }
+        }
+    }
+    fit
+}
+
+fn problems(at: &At<'_>, target: Target, inner: bool, cut_off: bool) -> Vec<Problem> {
+    let Some(table) = target.table() else { return Vec::new() };
+    if inner && !target.runs_all() {
+        return vec![Problem::new("it is inside a loop or a branch", "write loops out with --unroll STEPS")];
+    }
+    let mut problems: Vec<Problem> = match table.row(name(&at.node.op)) {
+        Some(row) => broken(table, row, at),
+        None => vec![no_kernel(table)],
+    };
+    if problems.is_empty() && cut_off {
+        let what = "it follows an operator that is left, and one piece from the start of the model is taken";
+        problems.push(Problem::new(what, "make the operators before it fit, or end the model before them with --outputs"));
+    }
+    problems
+}
+
+fn broken(table: &Table, row: &Row, at: &At<'_>) -> Vec<Problem> {
+    let rules = table.every.iter().chain(row.rules.iter().copied().flatten());
+    rules.filter_map(|rule| rule.broken(at)).map(|(what, change)| Problem { what, change }).collect()
+}
+
+fn no_kernel(table: &Table) -> Problem {
+    Problem::new("there is no kernel for it", table.without)
+}
+
+fn misfit(at: &At<'_>, problems: Vec<Problem>) -> Misfit {
+    Misfit {
+        operator: name(&at.node.op).into(),
+        version: at.version,
+        result: at.result().map(|value| value.name.clone()).unwrap_or_default(),
+        origin: at.graph.origin(at.node).cloned(),
+        problems,
+    }
+}
+
+/// The builtin's name; of the custom operator where it is one.
+pub(super) fn name(op: &Op) -> &str {
+    match op {
+        Op::Opaque(opaque) => opaque.custom_code.as_deref().unwrap_or_else(|| op.name()),
+        _ => op.name(),
+    }
+}
+
+impl Fit {
+    /// True where the target takes every operator.
+    pub fn is_whole(&self) -> bool {
+        self.left.is_empty()
+    }
+}
+
+impl fmt::Display for Fit {
+    /// Operators that are left, grouped by what is wrong with them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "target      {}: takes {} of {} operators", self.target, self.taken, self.operators)?;
+        if self.multiply_adds > 0 {
+            let share = 100.0 * self.taken_multiply_adds as f64 / self.multiply_adds as f64;
+            write!(f, ", {share:.1} % of {} multiply-adds", self.multiply_adds)?;
+        }
+        writeln!(f)?;
+        write_misfits(f, &self.left)
+    }
+}
+
+/// One line for each operator and problem, with the names of the nodes that have it.
+pub(super) fn write_misfits(f: &mut fmt::Formatter<'_>, left: &[Misfit]) -> fmt::Result {
+    const SHOWN: usize = 3;
+    let mut groups: Vec<((&str, String, &str), Vec<&str>)> = Vec::new();
+    let mut places: BTreeMap<(&str, String, &str), usize> = BTreeMap::new();
+    for misfit in left {
+        for problem in &misfit.problems {
+            let key = (misfit.operator.as_str(), general(&problem.what), problem.change.as_str());
+            let at = *places.entry(key.clone()).or_insert_with(|| {
+                groups.push((key, Vec::new()));
+                groups.len() - 1
+            });
+            let name = misfit.origin.as_ref().map_or(&misfit.result, |origin| &origin.name);
+            if let Some((_, names)) = groups.get_mut(at)
+                && names.last() != Some(&name.as_str())
+            {
+                names.push(name);
+            }
+        }
+    }
+    for ((operator, what, change), names) in groups {
+        let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+        let shown: Vec<&str> = names.iter().take(SHOWN).copied().collect();
+        writeln!(f, "  left      {operator} {}{more}: {what}; {change}", shown.join(", "))?;
+    }
+    Ok(())
+}
+
+/// A problem without the names of values, so that those of one kind fall together.
+fn general(what: &str) -> String {
+    what.split('"').step_by(2).collect::<Vec<_>>().join("").replace("  ", " ")
+}
+
+/// Counts nodes by the name of their operator, in all graphs: what a resolver has to register.
+pub(super) fn operators(model: &Model) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    let graphs = model.graphs.iter().flat_map(Graph::with_regions);
+    for node in graphs.flat_map(|graph| &graph.nodes) {
+        *counts.entry(name_of(node)).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn name_of(node: &Node) -> String {
+    name(&node.op).to_string()
+}
