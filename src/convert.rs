@@ -87,6 +87,12 @@ impl Converter {
         self
     }
 
+    /// Rules that say for some of the operators what else becomes of them.
+    pub fn recipe(mut self, recipe: quant::Recipe) -> Converter {
+        self.options.recipe = Some(recipe);
+        self
+    }
+
     /// Zero points of 0 for activations of 8 bits too.
     pub fn symmetric(mut self, symmetric: bool) -> Converter {
         self.options.symmetric = symmetric;
@@ -167,7 +173,7 @@ impl Converter {
     }
 
     fn convert(&self, mut model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
-        if self.options.quantize.needs_calibration() && self.options.calibration.is_none() {
+        if self.options.needs_calibration() && self.options.calibration.is_none() {
             return Err(Error::Options("integers need calibration samples: --calibration FOLDER".into()));
         }
         self.cut(&mut model)?;
@@ -254,8 +260,7 @@ impl Converter {
     }
 
     fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
-        let Options { quantize, weights, symmetric, .. } = self.options;
-        let choices = Choices::all(Choice { quantize, weights, symmetric });
+        let choices = self.choices(graph, report);
         if choices.any(Quantize::needs_calibration) {
             self.quantize_integer(graph, &choices, report)?;
         }
@@ -264,6 +269,16 @@ impl Converter {
             report.weights = Some(quant::quantize_weights(graph, &choices)?);
         }
         Ok(())
+    }
+
+    /// What is asked of each operator.
+    fn choices(&self, graph: &Graph, report: &mut Report) -> Choices {
+        let Options { quantize, weights, symmetric, .. } = self.options;
+        let default = Choice { quantize, weights, symmetric };
+        let Some(recipe) = &self.options.recipe else { return Choices::all(default) };
+        let (choices, followed) = recipe.choices(graph, default);
+        report.recipe = Some(followed);
+        choices
     }
 
     fn quantize_integer(&self, graph: &mut Graph, choices: &Choices, report: &mut Report) -> Result<(), Error> {

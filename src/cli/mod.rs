@@ -7,6 +7,7 @@ mod convert;
 mod inspect;
 mod ops;
 mod progress;
+mod quantization;
 mod verify;
 
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Check(check::Args),
-    Convert(convert::Args),
+    Convert(Box<convert::Args>),
     Inspect(inspect::Args),
     Ops(ops::Args),
     Verify(verify::Args),
