@@ -1,14 +1,14 @@
 //! A model against a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::rule::At;
+use super::rule::{At, Rule};
 use super::{Row, Table, Target, work};
-use crate::graph::{Graph, Model, Node, Op, Origin};
+use crate::graph::{Graph, Model, Op, Origin};
 use crate::tflite;
 
 /// What a target takes of a model.
@@ -71,18 +71,22 @@ pub fn check(model: &Model, target: Target) -> Fit {
     compare(model, target, &[])
 }
 
-/// Operators of a graph that a target has no kernel for, whatever their types: known before anything is quantized.
-pub fn unknown(graph: &Graph, target: Target) -> Vec<Misfit> {
-    let Some(table) = target.table() else { return Vec::new() };
-    let graphs = graph.with_regions();
-    let nodes = graphs.iter().flat_map(|graph| graph.nodes.iter().map(move |node| (*graph, node)));
-    let unknown = nodes.filter(|(_, node)| table.row(name(&node.op)).is_none());
-    unknown
-        .map(|(graph, node)| {
+/// Operators of a float graph that keep a target from running the model alone, whatever will be quantized: those without a kernel,
+/// and those whose shapes are not known. Empty for targets that leave what they don't take to a CPU.
+pub fn refused(graph: &Graph, target: Target) -> Vec<Misfit> {
+    let Some(table) = target.table().filter(|_| target.runs_all()) else { return Vec::new() };
+    let mut refused = Vec::new();
+    for graph in graph.with_regions() {
+        for node in &graph.nodes {
             let at = At { graph, node, version: tflite::operator_version(graph, node) };
-            misfit(&at, vec![no_kernel(table)])
-        })
-        .collect()
+            let mut problems: Vec<Problem> = table.every.iter().filter_map(|rule| problem(rule, &at)).collect();
+            problems.extend(table.row(name(&node.op)).is_none().then(|| no_kernel(table)));
+            if !problems.is_empty() {
+                refused.push(misfit(&at, problems));
+            }
+        }
+    }
+    refused
 }
 
 /// `versions` are those in the file, for the first graph; where there are none, those that would be written.
@@ -123,7 +127,7 @@ fn compare(model: &Model, target: Target, versions: &[i32]) -> Fit {
 }
 
 fn problems(at: &At<'_>, target: Target, inner: bool, cut_off: bool) -> Vec<Problem> {
-    let Some(table) = target.table() else { return Vec::new() };
+    let Some(table) = target.table() else { return litert(at) };
     if inner && !target.runs_all() {
         return vec![Problem::new("it is inside a loop or a branch", "write loops out with --unroll STEPS")];
     }
@@ -138,9 +142,27 @@ fn problems(at: &At<'_>, target: Target, inner: bool, cut_off: bool) -> Vec<Prob
     problems
 }
 
+/// LiteRT has a kernel for every version of a builtin that some release knows.
+fn litert(at: &At<'_>) -> Vec<Problem> {
+    match &at.node.op {
+        Op::Opaque(opaque) if opaque.custom_code.is_some() => {
+            vec![Problem::new("it is a custom operator", "register a kernel of that name with the interpreter")]
+        }
+        _ if tflite::is_released(at.node, at.version) => Vec::new(),
+        _ => vec![Problem::new(
+            format!("no known release has version {} of it", at.version),
+            "make the file for an older runtime",
+        )],
+    }
+}
+
 fn broken(table: &Table, row: &Row, at: &At<'_>) -> Vec<Problem> {
     let rules = table.every.iter().chain(row.rules.iter().copied().flatten());
-    rules.filter_map(|rule| rule.broken(at)).map(|(what, change)| Problem { what, change }).collect()
+    rules.filter_map(|rule| problem(rule, at)).collect()
+}
+
+fn problem(rule: &Rule, at: &At<'_>) -> Option<Problem> {
+    rule.broken(at).map(|(what, change)| Problem { what, change })
 }
 
 fn no_kernel(table: &Table) -> Problem {
@@ -186,7 +208,7 @@ impl fmt::Display for Fit {
 }
 
 /// One line for each operator and problem, with the names of the nodes that have it.
-pub(super) fn write_misfits(f: &mut fmt::Formatter<'_>, left: &[Misfit]) -> fmt::Result {
+pub(crate) fn write_misfits(f: &mut impl fmt::Write, left: &[Misfit]) -> fmt::Result {
     const SHOWN: usize = 3;
     let mut groups: Vec<((&str, String, &str), Vec<&str>)> = Vec::new();
     let mut places: BTreeMap<(&str, String, &str), usize> = BTreeMap::new();
@@ -218,16 +240,9 @@ fn general(what: &str) -> String {
     what.split('"').step_by(2).collect::<Vec<_>>().join("").replace("  ", " ")
 }
 
-/// Counts nodes by the name of their operator, in all graphs: what a resolver has to register.
-pub(super) fn operators(model: &Model) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
+/// Names of all operators of a model, sorted, each once.
+pub(super) fn operators(model: &Model) -> Vec<String> {
     let graphs = model.graphs.iter().flat_map(Graph::with_regions);
-    for node in graphs.flat_map(|graph| &graph.nodes) {
-        *counts.entry(name_of(node)).or_insert(0) += 1;
-    }
-    counts
-}
-
-fn name_of(node: &Node) -> String {
-    name(&node.op).to_string()
+    let names: BTreeSet<&str> = graphs.flat_map(|graph| &graph.nodes).map(|node| name(&node.op)).collect();
+    names.into_iter().map(String::from).collect()
 }

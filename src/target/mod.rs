@@ -5,11 +5,16 @@
 //! role       which operands are data, weights, parameters
 //! work       multiply-adds of an operator
 //! fit        a model against a table: what is taken, what is left and why
+//! adapt      operators written as others, for targets that lack them
+//! c_array    a file as C source; arena    the memory that its values take
 //! tflm, ethos_u, edge_tpu, gpu, xnnpack     THE TABLES, one file each, with source and date
 //! ```
 //!
 //! Owns: facts about the parts that run a file. Sees graphs and files; knows nothing of ONNX, and of how a graph came to be.
 
+mod adapt;
+mod arena;
+mod c_array;
 mod edge_tpu;
 mod ethos_u;
 mod fit;
@@ -20,7 +25,14 @@ mod tflm;
 mod work;
 mod xnnpack;
 
-pub use fit::{Fit, Misfit, Problem, check, check_file, unknown};
+#[cfg(test)]
+mod tests;
+
+pub use adapt::adapt;
+pub use arena::tensor_arena;
+pub use c_array::CArray;
+pub(crate) use fit::write_misfits;
+pub use fit::{Fit, Misfit, Problem, check, check_file, refused};
 
 use rule::Rule;
 

@@ -7,8 +7,6 @@ use crate::tensor::DType;
 /// One thing that must hold for a target to take an operator.
 #[derive(Clone, Copy)]
 pub(super) enum Rule {
-    /// The operator's version is this or an older one.
-    Version(i32),
     /// All values of this role have one of these types.
     Types(Role, &'static [DType]),
     /// Types of the first operand and the first weights, together.
@@ -91,11 +89,6 @@ impl Rule {
     /// What is wrong, and what to change; `None` where the rule holds.
     pub fn broken(&self, at: &At<'_>) -> Option<(String, String)> {
         match *self {
-            Rule::Version(most) if at.version > most => {
-                let change = "write the model with an older form of the operator, or let another processor run it";
-                Some((format!("it has version {}, {most} is the newest that is taken", at.version), change.into()))
-            }
-            Rule::Version(_) => None,
             Rule::Types(role, allowed) => {
                 let wrong = at.values(role).into_iter().find(|value| !allowed.contains(&value.ty.dtype))?;
                 let what = format!("{} is {}, not {}", called(role, wrong), wrong.ty.dtype.name(), names(allowed));

@@ -6,7 +6,7 @@
 use super::role::Role::{Data, Index, Parameter, Result, Weights};
 use super::rule::Rule::{Alike, Constant, FixedShapes, OneGrid, Pairs, PerTensor, Rank, Types};
 use super::rule::{Rule, that};
-use super::{Row, Table, row};
+use super::{Row, Table, adapt, row};
 use crate::tensor::DType::{self, Bool, F32, I4, I8, I16, I32, I64, U8, U32};
 
 pub(super) const TABLE: Table = Table {
@@ -152,7 +152,7 @@ const SELECTED: Rule = that("its operands are not float32, int8 or int16", "comp
     [1, 2].into_iter().filter_map(|i| at.operand(i)).all(|value| [F32, I8, I16].contains(&value.ty.dtype))
 });
 const CONCATENATED: &[Rule] = &[that("it joins more than 10 operands", "join them in steps in the model", |at| {
-    at.node.inputs.len() <= 10
+    at.node.inputs.len() <= adapt::TFLM_JOINED
 })];
 const QUANTIZED: &[Rule] = &[that(
     "there is no kernel from this type to that",

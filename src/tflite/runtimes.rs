@@ -186,6 +186,11 @@ pub(super) fn first(builtin: B, version: i32) -> Option<Runtime> {
     Runtime::parse(FIRST.get(row)?.1.split(' ').nth(index)?)
 }
 
+/// Whether some release runs `node` at that version of its operator.
+pub fn is_released(node: &Node, version: i32) -> bool {
+    super::codes::builtin(&node.op).is_some_and(|builtin| first(builtin, version).is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
