@@ -102,6 +102,14 @@ impl Target {
         }
     }
 
+    /// Loops of up to so many steps are best written out, where the target has an opinion: accelerators leave loops to a CPU.
+    pub fn unroll(self) -> Option<usize> {
+        match self {
+            Target::EthosU55 | Target::EthosU65 | Target::EthosU85 | Target::EdgeTpu | Target::Gpu => Some(256),
+            Target::Litert | Target::Tflm | Target::Xnnpack => None,
+        }
+    }
+
     /// Whether it runs a file alone; the others leave what they don't take to a CPU.
     pub fn runs_all(self) -> bool {
         matches!(self, Target::Litert | Target::Tflm)

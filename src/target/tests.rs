@@ -74,7 +74,7 @@ fn values_that_are_not_needed_at_once_share_memory() {
 #[test]
 fn multiply_adds_are_those_of_the_matrix() {
     let (mut graph, x) = graph(&[2, 8]);
-    let weights = graph.add_constant("w", crate::tensor::Tensor::from_vec(vec![0f32; 24], &[3, 8]));
+    let weights = graph.add_constant("w", crate::tensor::Tensor::from_vec(&[3, 8], vec![0f32; 24]));
     let op = Op::FullyConnected { keep_num_dims: false, asymmetric_inputs: false, activation: Activation::None };
     let y = emit(&mut graph, op, &[x, weights]);
     graph.outputs = vec![y];

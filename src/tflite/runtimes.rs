@@ -1,6 +1,7 @@
 //! THE TABLE of the first runtime release that knows a version of an operator.
 
 use super::Runtime;
+use crate::graph::Node;
 use crate::schema::BuiltinOperator as B;
 
 /// For each builtin, in the order of codes, the releases that brought version 1, 2, …
@@ -188,7 +189,7 @@ pub(super) fn first(builtin: B, version: i32) -> Option<Runtime> {
 
 /// Whether some release runs `node` at that version of its operator.
 pub fn is_released(node: &Node, version: i32) -> bool {
-    super::codes::builtin(&node.op).is_some_and(|builtin| first(builtin, version).is_some())
+    first(super::codes::builtin(&node.op), version).is_some()
 }
 
 #[cfg(test)]
