@@ -34,7 +34,7 @@ pub struct Quantization {
     /// Samples for int8 and int16x8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
-    /// How ranges follow from what calibration saw [default: minmax]
+    /// How ranges follow from what calibration saw [default: auto]
     #[arg(long, value_enum, value_name = "METHOD")]
     calibration_method: Option<Method>,
     /// Percent of the elements that --calibration-method percentile keeps [default: 99.999]
@@ -93,7 +93,9 @@ fn same_file(a: &Path, b: &Path) -> bool {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Method {
-    /// All that was seen
+    /// All that was seen, widened by what few samples are likely to have missed
+    Auto,
+    /// All that was seen, no more and no less
     Minmax,
     /// The mean over samples of their least and greatest elements
     Average,
@@ -195,7 +197,7 @@ impl Quantization {
             bail!("--percentile {percent}: it must be more than 50 and no more than 100");
         }
         Ok(match self.calibration_method {
-            None => quant::Method::default(),
+            None | Some(Method::Auto) => quant::Method::Auto,
             Some(Method::Minmax) => quant::Method::MinMax,
             Some(Method::Average) => quant::Method::Average,
             Some(Method::Percentile) => quant::Method::Percentile(percent),

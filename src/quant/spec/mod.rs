@@ -8,9 +8,11 @@
 //!
 //! This is the only place in the room, with [`sees`], that names operators.
 
+mod bounds;
 mod sees;
 mod wide;
 
+pub(super) use bounds::bounds;
 pub(super) use sees::{Sees, sees};
 pub(super) use wide::has_int16;
 
