@@ -13,8 +13,8 @@ use crate::progress::{NoProgress, Progress};
 use crate::quant::{Choice, Choices, Quantize};
 use crate::report::Report;
 use crate::samples::{InputSpec, Samples};
-use crate::tensor::{DType, Tensor};
 use crate::target::{Misfit, Target};
+use crate::tensor::{DType, Tensor};
 use crate::{layout, lower, onnx, passes, quant, target, tflite};
 
 /// A finished conversion.
@@ -321,7 +321,12 @@ impl Converter {
     fn quantize_integer(&self, graph: &mut Graph, choices: &Choices, report: &mut Report) -> Result<(), Error> {
         let statistics = self.observe(graph)?;
         self.progress.stage("quantize");
-        let mut quantized = quant::quantize_integer(graph, &statistics, choices, quant::IntegerOptions { every_kernel: self.options.target.integers_only() })?;
+        let mut quantized = quant::quantize_integer(
+            graph,
+            &statistics,
+            choices,
+            quant::IntegerOptions { every_kernel: self.options.target.integers_only() },
+        )?;
         if let Some(imported) = &report.quantization {
             quantized.int8 += imported.int8;
             quantized.int16 += imported.int16;

@@ -116,7 +116,11 @@ impl Options {
             Target::EdgeTpu => matches!(self.quantize, Quantize::None | Quantize::Int8),
         };
         let only = if target.integers_only() { "integers alone" } else { "floats or integers alone" };
-        if fits { Ok(()) } else { Err(format!("{target} computes with {only}: use --quantize int8 --calibration FOLDER")) }
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("{target} computes with {only}: use --quantize int8 --calibration FOLDER"))
+        }
     }
 
     /// Whether some operator may be asked for integers whose scales have to be found.

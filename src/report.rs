@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::graph::{Graph, Model};
 use crate::onnx;
-use crate::target::Fit;
 use crate::quant::{Account, QuantReport, RecipeReport, WeightReport};
+use crate::target::Fit;
 
 /// What became of a model.
 #[derive(Debug, Clone, Default, Serialize)]

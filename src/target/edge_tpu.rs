@@ -16,39 +16,48 @@ pub(super) const TABLE: Table = Table {
 };
 
 const BYTES: &[Rule] = &[Types(Data, &[I8, U8]), Types(Result, &[I8, U8]), Quantized];
-const WEIGHTED: &[Rule] =
-    &[Types(Data, &[I8, U8]), Types(Weights, &[I8, U8]), Types(Bias, &[I32]), Constant(Weights), Constant(Bias), Quantized];
+const WEIGHTED: &[Rule] = &[
+    Types(Data, &[I8, U8]),
+    Types(Weights, &[I8, U8]),
+    Types(Bias, &[I32]),
+    Constant(Weights),
+    Constant(Bias),
+    Quantized,
+];
 const PARAMETERS: &[Rule] = &[Constant(Parameter)];
 const UNFUSED: &[Rule] = &[Fused(&[])];
-const OUTER: Rule = that(
-    "a tensor has more than 3 axes over 1",
-    "convert with --batch 1, or merge axes in the model",
-    |at| {
+const OUTER: Rule =
+    that("a tensor has more than 3 axes over 1", "convert with --batch 1, or merge axes in the model", |at| {
         [Data, Result].into_iter().flat_map(|role| at.values(role)).all(|value| {
             value.ty.shape.as_fixed().is_none_or(|dims| {
                 let outer = dims.len().saturating_sub(3);
                 dims.iter().take(outer).all(|&extent| extent == 1)
             })
         })
-    },
-);
-const EQUAL_DILATION: Rule = that("height and width are dilated by different factors", "dilate both alike", |at| match at.node.op {
-    Op::Conv2d { window, .. } => window.dilation[0] == window.dilation[1],
-    _ => true,
-});
+    });
+const EQUAL_DILATION: Rule =
+    that("height and width are dilated by different factors", "dilate both alike", |at| match at.node.op {
+        Op::Conv2d { window, .. } => window.dilation[0] == window.dilation[1],
+        _ => true,
+    });
 const UNDILATED: Rule = that("it is dilated", "use a depthwise convolution without dilation", |at| match at.node.op {
     Op::DepthwiseConv2d { window, .. } => window.dilation == [1, 1],
     _ => true,
 });
-const NO_CONSTANT: Rule = that("it joins a constant", "pad instead", |at| at.values(Data).iter().all(|value| value.data.is_none()));
+const NO_CONSTANT: Rule =
+    that("it joins a constant", "pad instead", |at| at.values(Data).iter().all(|value| value.data.is_none()));
 const VECTOR_RESULT: Rule = that("its result has more than one axis over 1", "convert with --batch 1", |at| {
     at.dims(Result).is_none_or(|dims| dims.iter().filter(|&&extent| extent > 1).count() <= 1)
 });
-const SOFTMAX: Rule = that("it is not over a vector of up to 16000", "use a smaller head, or leave the softmax to the application", |at| {
-    at.dims(Data).is_none_or(|dims| {
-        dims.iter().filter(|&&extent| extent > 1).count() <= 1 && dims.iter().product::<usize>() <= 16000
-    })
-});
+const SOFTMAX: Rule = that(
+    "it is not over a vector of up to 16000",
+    "use a smaller head, or leave the softmax to the application",
+    |at| {
+        at.dims(Data).is_none_or(|dims| {
+            dims.iter().filter(|&&extent| extent > 1).count() <= 1 && dims.iter().product::<usize>() <= 16000
+        })
+    },
+);
 const INNER_AXES: Rule = that("it works along the batch", "use another axis", |at| {
     let rank = at.dims(Data).map_or(0, |dims| dims.len()) as i64;
     let axes = match &at.node.op {
@@ -64,21 +73,25 @@ const SPATIAL_PAD: Rule = that("it pads another axis than height and width", "pa
     let outer: Vec<i64> = paddings.chunks(2).map(|pair| pair.iter().sum()).collect();
     outer.len() < 3 || (outer.last() == Some(&0) && outer.iter().take(outer.len() - 3).all(|&sum| sum == 0))
 });
-const SPATIAL_MEAN: Rule = that("it averages over another axis than height and width", "average over height and width", |at| {
-    let (Some(axes), Some(dims)) = (at.ints(1), at.dims(Data)) else { return true };
-    let rank = dims.len() as i64;
-    axes.iter().map(|&axis| if axis < 0 { axis + rank } else { axis }).all(|axis| axis >= rank - 3 && axis < rank - 1)
-});
+const SPATIAL_MEAN: Rule =
+    that("it averages over another axis than height and width", "average over height and width", |at| {
+        let (Some(axes), Some(dims)) = (at.ints(1), at.dims(Data)) else { return true };
+        let rank = dims.len() as i64;
+        axes.iter()
+            .map(|&axis| if axis < 0 { axis + rank } else { axis })
+            .all(|axis| axis >= rank - 3 && axis < rank - 1)
+    });
 const STEP_1: Rule = that("it has a stride over 1, or makes or drops axes by mask", "slice with stride 1", |at| {
     let Op::StridedSlice(SliceMasks { ellipsis, new_axis, .. }) = at.node.op else { return true };
     ellipsis == 0 && new_axis == 0 && at.ints(3).is_some_and(|strides| strides.iter().all(|&stride| stride == 1))
 });
-const SHARED_ALPHA: Rule = that("its slopes differ along height or width", "use one slope, or one a channel", |at: &At<'_>| {
-    at.operand(1).and_then(|alpha| alpha.ty.shape.as_fixed()).is_none_or(|dims| {
-        let inner = dims.len().saturating_sub(1);
-        dims.iter().take(inner).all(|&extent| extent == 1)
-    })
-});
+const SHARED_ALPHA: Rule =
+    that("its slopes differ along height or width", "use one slope, or one a channel", |at: &At<'_>| {
+        at.operand(1).and_then(|alpha| alpha.ty.shape.as_fixed()).is_none_or(|dims| {
+            let inner = dims.len().saturating_sub(1);
+            dims.iter().take(inner).all(|&extent| extent == 1)
+        })
+    });
 
 const ROWS: &[Row] = &[
     row("ADD", &[BYTES]),

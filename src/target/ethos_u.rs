@@ -27,10 +27,12 @@ pub(super) const U85: Table = Table {
 /// Most operators of U55: integers of 8 and 16 bits with scales, one for each tensor.
 const NARROW: &[Rule] = &[Types(Data, &[I8, U8, I16]), Types(Result, &[I8, U8, I16]), Quantized, WHOLE, RESULT_WHOLE];
 /// Also integers of 32 bits.
-const WIDE: &[Rule] = &[Types(Data, &[I8, U8, I16, I32]), Types(Result, &[I8, U8, I16, I32]), Quantized, WHOLE, RESULT_WHOLE];
+const WIDE: &[Rule] =
+    &[Types(Data, &[I8, U8, I16, I32]), Types(Result, &[I8, U8, I16, I32]), Quantized, WHOLE, RESULT_WHOLE];
 /// Without a look at the scales.
 const MOVED: &[Rule] = &[Types(Data, &[I8, U8, I16]), Types(Result, &[I8, U8, I16]), WHOLE, RESULT_WHOLE];
-const MOVED_WIDE: &[Rule] = &[Types(Data, &[I8, U8, I16, I32]), Types(Result, &[I8, U8, I16, I32]), WHOLE, RESULT_WHOLE];
+const MOVED_WIDE: &[Rule] =
+    &[Types(Data, &[I8, U8, I16, I32]), Types(Result, &[I8, U8, I16, I32]), WHOLE, RESULT_WHOLE];
 const WHOLE: Rule = PerTensor(Data);
 const RESULT_WHOLE: Rule = PerTensor(Result);
 /// Convolutions and matrix products with constant weights.
@@ -52,11 +54,13 @@ const INT8_16: &[Rule] = &[Alike(&[I8, I16])];
 const FROM_INT8_16: &[Rule] = &[Types(Data, &[I8, I16])];
 const GRIDS: &[Rule] = &[OneGrid];
 
-const STRIDE_3: Rule =
-    that("a stride is over 3", "use strides up to 3, or VALID padding without dilation", |at| stride(at).is_none_or(|s| s <= 3));
-const STRIDE_3_OR_VALID: Rule = that("a stride is over 3 with padding or dilation", "use strides up to 3, or no padding and no dilation", |at| {
-    stride(at).is_none_or(|s| s <= 3) || plain(at)
+const STRIDE_3: Rule = that("a stride is over 3", "use strides up to 3, or VALID padding without dilation", |at| {
+    stride(at).is_none_or(|s| s <= 3)
 });
+const STRIDE_3_OR_VALID: Rule =
+    that("a stride is over 3 with padding or dilation", "use strides up to 3, or no padding and no dilation", |at| {
+        stride(at).is_none_or(|s| s <= 3) || plain(at)
+    });
 const POOL_WINDOW: Rule = that(
     "its window is over 8 x 8 with SAME padding, or over 256 high or 65536 in all",
     "use a smaller window, or VALID padding",
@@ -65,8 +69,7 @@ const POOL_WINDOW: Rule = that(
         _ => tall(at),
     },
 );
-const MAX_POOL_WINDOW: Rule =
-    that("its window is over 256 high or 65536 in all", "use a smaller window", tall);
+const MAX_POOL_WINDOW: Rule = that("its window is over 256 high or 65536 in all", "use a smaller window", tall);
 const BATCH_1: Rule = that("the batch is not 1", "convert with --batch 1", |at| {
     at.dims(Data).is_none_or(|dims| dims.len() < 4 || dims.first() == Some(&1))
 });
@@ -100,37 +103,36 @@ const LAST_AXIS_127: Rule = that("it is not over a last axis of up to 127", "tra
     let last = dims.len() as i64 - 1;
     axes.iter().all(|&axis| axis == last || axis == -1) && dims.last().is_some_and(|&depth| depth <= 127)
 });
-const RESIZED: Rule = that(
-    "it does not scale height and width alike by 2, 4 or 8",
-    "resize by 2, 4 or 8 in the model",
-    |at| enlarged(at, &[2, 4, 8]),
-);
+const RESIZED: Rule =
+    that("it does not scale height and width alike by 2, 4 or 8", "resize by 2, 4 or 8 in the model", |at| {
+        enlarged(at, &[2, 4, 8])
+    });
 const RESIZED_HALF_PIXEL: Rule = that(
     "with half_pixel centers it scales by another factor than 2",
     "resize by 2, or with the asymmetric coordinates of ONNX",
     |at| !matches!(at.node.op, Op::ResizeBilinear { half_pixel_centers: true, .. }) || enlarged(at, &[2]),
 );
-const TRANSPOSED_STRIDE: Rule = that(
-    "its stride is not 1 or 2",
-    "use a stride of 1 or 2",
-    |at| {
-        let Op::TransposeConv { stride: [h, w], .. } = at.node.op else { return true };
-        let (data, weights) = (at.dims(Data), at.dims(Weights));
-        let one = |axis: usize| {
-            let extent = |dims: &Option<Vec<usize>>| dims.as_ref().and_then(|dims| dims.get(axis).copied());
-            extent(&data) == Some(1) && extent(&weights) == Some(1)
-        };
-        matches!((h, w), (1, 1) | (2, 2)) || ((h, w) == (1, 2) && one(1)) || ((h, w) == (2, 1) && one(2))
-    },
-);
+const TRANSPOSED_STRIDE: Rule = that("its stride is not 1 or 2", "use a stride of 1 or 2", |at| {
+    let Op::TransposeConv { stride: [h, w], .. } = at.node.op else { return true };
+    let (data, weights) = (at.dims(Data), at.dims(Weights));
+    let one = |axis: usize| {
+        let extent = |dims: &Option<Vec<usize>>| dims.as_ref().and_then(|dims| dims.get(axis).copied());
+        extent(&data) == Some(1) && extent(&weights) == Some(1)
+    };
+    matches!((h, w), (1, 1) | (2, 2)) || ((h, w) == (1, 2) && one(1)) || ((h, w) == (2, 1) && one(2))
+});
 const TRANSPOSED_SHAPE: Rule = that(
     "its result is not stride times its operand (and the rest of the window without padding)",
     "use a padding that keeps to it, and cut or pad the result",
     |at| {
         let Op::TransposeConv { stride, padding, .. } = at.node.op else { return true };
-        let (Some(data), Some(weights), Some(result)) = (at.dims(Data), at.dims(Weights), at.dims(Result)) else { return true };
+        let (Some(data), Some(weights), Some(result)) = (at.dims(Data), at.dims(Weights), at.dims(Result)) else {
+            return true;
+        };
         [0, 1].into_iter().all(|i| {
-            let (Some(x), Some(k), Some(y)) = (data.get(i + 1), weights.get(i + 1), result.get(i + 1)) else { return true };
+            let (Some(x), Some(k), Some(y)) = (data.get(i + 1), weights.get(i + 1), result.get(i + 1)) else {
+                return true;
+            };
             let rest = if padding == Padding::Valid { k.saturating_sub(stride[i]) } else { 0 };
             *y == x * stride[i] + rest
         })
@@ -145,12 +147,12 @@ const SOFTMAX_ROWS: Rule = that("it has 65536 rows or more", "split it in the mo
 const FORWARD: Rule = that("it has a negative stride", "reverse with another operator", |at| {
     at.ints(3).is_none_or(|strides| strides.iter().all(|&stride| stride > 0))
 });
-const MATMUL_INT8: Rule = that("its operands are not int8", "quantize with --quantize int8", |at| at.dtype(Data) == Some(I8));
-const FC_DYNAMIC: Rule = that(
-    "weights that are computed at run time need int8 data",
-    "quantize with --quantize int8",
-    |at| at.first(Weights).is_none_or(|weights| weights.data.is_some()) || at.dtype(Data) == Some(I8),
-);
+const MATMUL_INT8: Rule =
+    that("its operands are not int8", "quantize with --quantize int8", |at| at.dtype(Data) == Some(I8));
+const FC_DYNAMIC: Rule =
+    that("weights that are computed at run time need int8 data", "quantize with --quantize int8", |at| {
+        at.first(Weights).is_none_or(|weights| weights.data.is_some()) || at.dtype(Data) == Some(I8)
+    });
 const TRANSPOSE_32: Rule = that("int32 with more than 4 axes is transposed", "transpose in steps", |at| {
     at.dtype(Data) != Some(I32) || at.dims(Data).is_none_or(|dims| dims.len() <= 4)
 });
@@ -226,17 +228,22 @@ const INTEGERS: &[DType] = &[Bool, I8, U8, I16, I32, I64];
 const ANY: &[Rule] = &[Types(Data, INTEGERS), Types(Result, INTEGERS), WHOLE, RESULT_WHOLE];
 /// Most of them: with scales.
 const SCALED: &[Rule] = &[Types(Data, INTEGERS), Types(Result, INTEGERS), Quantized, WHOLE, RESULT_WHOLE];
-const POWER_OF_2: Rule = that(
-    "it does not scale by a whole power of 2 up to 1024",
-    "resize by 2, 4 or 8 in the model",
-    |at| enlarged(at, &[2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]),
-);
+const POWER_OF_2: Rule =
+    that("it does not scale by a whole power of 2 up to 1024", "resize by 2, 4 or 8 in the model", |at| {
+        enlarged(at, &[2, 4, 8, 16, 32, 64, 128, 256, 512, 1024])
+    });
 const ONE_MODE: Rule = that("align_corners and half_pixel are asked for at once", "ask for one of them", |at| {
-    !matches!(at.node.op, Op::ResizeBilinear { align_corners: true, half_pixel_centers: true } | Op::ResizeNearest { align_corners: true, half_pixel_centers: true })
+    !matches!(
+        at.node.op,
+        Op::ResizeBilinear { align_corners: true, half_pixel_centers: true }
+            | Op::ResizeNearest { align_corners: true, half_pixel_centers: true }
+    )
 });
-const GATHERED: Rule = that("its axis is not the number of batch axes", "gather along the first axis", |at| {
-    !matches!(at.node.op, Op::Gather { axis, batch_dims } if axis != batch_dims)
-});
+const GATHERED: Rule = that(
+    "its axis is not the number of batch axes",
+    "gather along the first axis",
+    |at| !matches!(at.node.op, Op::Gather { axis, batch_dims } if axis != batch_dims),
+);
 
 const U85_ROWS: &[Row] = &[
     row("ABS", &[SCALED]),
@@ -355,7 +362,10 @@ fn enlarged(at: &At<'_>, factors: &[usize]) -> bool {
     if (*h, *w) == (1, 1) || from == to {
         return true;
     }
-    let align = matches!(at.node.op, Op::ResizeBilinear { align_corners: true, .. } | Op::ResizeNearest { align_corners: true, .. });
+    let align = matches!(
+        at.node.op,
+        Op::ResizeBilinear { align_corners: true, .. } | Op::ResizeNearest { align_corners: true, .. }
+    );
     let less = usize::from(align);
     let factor = |from: usize, to: usize| factors.iter().copied().find(|&factor| (from - less) * factor == to - less);
     match (factor(*h, *out_h), factor(*w, *out_w)) {

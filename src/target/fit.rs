@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::rule::{At, Rule};
 use super::{Row, Table, Target, work};
-use crate::graph::{Graph, Model, Op, Origin};
+use crate::graph::{Graph, Model, Op, Origin, Value};
+use crate::tensor::DType;
 use crate::tflite;
 
 /// What a target takes of a model.
@@ -118,7 +119,8 @@ fn compare(model: &Model, target: Target, versions: &[i32]) -> Fit {
                     continue;
                 }
                 // Conversions of inputs stand in front of the piece that the target runs.
-                cut_off |= target.table().is_some_and(|table| table.one_piece) && !matches!(node.op, Op::Quantize { .. });
+                cut_off |=
+                    target.table().is_some_and(|table| table.one_piece) && !matches!(node.op, Op::Quantize { .. });
                 fit.left.push(misfit(&at, problems));
             }
         }
@@ -131,15 +133,32 @@ fn problems(at: &At<'_>, target: Target, inner: bool, cut_off: bool) -> Vec<Prob
     if inner && !target.runs_all() {
         return vec![Problem::new("it is inside a loop or a branch", "write loops out with --unroll STEPS")];
     }
+    if target.integers_only() && converts_floats(at) {
+        return vec![Problem::new(
+            "it converts between floats and integers",
+            "give and take integers, or let the CPU convert",
+        )];
+    }
     let mut problems: Vec<Problem> = match table.row(name(&at.node.op)) {
         Some(row) => broken(table, row, at),
         None => vec![no_kernel(table)],
     };
     if problems.is_empty() && cut_off {
         let what = "it follows an operator that is left, and one piece from the start of the model is taken";
-        problems.push(Problem::new(what, "make the operators before it fit, or end the model before them with --outputs"));
+        problems
+            .push(Problem::new(what, "make the operators before it fit, or end the model before them with --outputs"));
     }
     problems
+}
+
+/// A conversion at the border of what is quantized.
+fn converts_floats(at: &At<'_>) -> bool {
+    let float = |value: Option<&Value>| value.is_some_and(|value| value.ty.dtype == DType::F32);
+    match at.node.op {
+        Op::Quantize { .. } => float(at.operand(0)),
+        Op::Dequantize => float(at.result()),
+        _ => false,
+    }
 }
 
 /// LiteRT has a kernel for every version of a builtin that some release knows.

@@ -31,22 +31,22 @@ const PADDED: &[Rule] = &[that("paddings are not for 3 or 4 axes", "reshape arou
 const REFLECTED: &[Rule] = &[that("it mirrors with the border", "use the mode reflect", |at| {
     !matches!(at.node.op, Op::MirrorPad { mode: MirrorMode::Symmetric })
 })];
-const COVERS: &[Rule] = &[that(
-    "neither operand is as large as the other along every axis",
-    "broadcast one of them first",
-    |at| {
+const COVERS: &[Rule] =
+    &[that("neither operand is as large as the other along every axis", "broadcast one of them first", |at| {
         let shapes: Vec<_> = at.values(Data).iter().filter_map(|value| value.ty.shape.as_fixed()).collect();
         let [a, b] = shapes.as_slice() else { return true };
         a.len() != b.len() || a.iter().zip(b).all(|(a, b)| a >= b) || a.iter().zip(b).all(|(a, b)| a <= b)
-    },
+    })];
+const DEPTHWISE: &[Rule] =
+    &[that("it has several filters for each of several channels", "use a convolution with groups", |at| {
+        let Op::DepthwiseConv2d { multiplier, .. } = at.node.op else { return true };
+        multiplier == 1 || at.dims(Data).is_none_or(|dims| dims.last() == Some(&1))
+    })];
+const BETA_1: &[Rule] = &[that(
+    "beta is not 1",
+    "scale the operand instead",
+    |at| !matches!(at.node.op, Op::Softmax { beta } if beta != 1.0),
 )];
-const DEPTHWISE: &[Rule] = &[that("it has several filters for each of several channels", "use a convolution with groups", |at| {
-    let Op::DepthwiseConv2d { multiplier, .. } = at.node.op else { return true };
-    multiplier == 1 || at.dims(Data).is_none_or(|dims| dims.last() == Some(&1))
-})];
-const BETA_1: &[Rule] = &[that("beta is not 1", "scale the operand instead", |at| {
-    !matches!(at.node.op, Op::Softmax { beta } if beta != 1.0)
-})];
 const NO_MASKS: &[Rule] = &[that("it makes or drops axes", "slice, then reshape", |at| {
     let Op::StridedSlice(SliceMasks { ellipsis, new_axis, shrink_axis, .. }) = at.node.op else { return true };
     ellipsis == 0 && new_axis == 0 && shrink_axis == 0
@@ -62,7 +62,8 @@ const SELECTED: &[Rule] = &[that(
     |at| {
         let whole = at.result().map(|result| &result.ty.shape);
         [1, 2].into_iter().filter_map(|i| at.operand(i)).all(|value| {
-            matches!(value.ty.dtype, F16 | F32) && (Some(&value.ty.shape) == whole || value.ty.shape.elements() == Some(1))
+            matches!(value.ty.dtype, F16 | F32)
+                && (Some(&value.ty.shape) == whole || value.ty.shape.elements() == Some(1))
         })
     },
 )];
@@ -70,9 +71,10 @@ const KEPT_AXES: &[Rule] = &[that("operand and result differ in the number of ax
     !matches!(at.node.op, Op::FullyConnected { keep_num_dims: true, .. })
         || at.first(Data).map(|v| v.ty.shape.rank()) == at.first(Result).map(|v| v.ty.shape.rank())
 })];
-const ONE_MODE: &[Rule] = &[that("align_corners and half_pixel are asked for at once", "ask for one of them", |at: &At<'_>| {
-    !matches!(at.node.op, Op::ResizeBilinear { align_corners: true, half_pixel_centers: true })
-})];
+const ONE_MODE: &[Rule] =
+    &[that("align_corners and half_pixel are asked for at once", "ask for one of them", |at: &At<'_>| {
+        !matches!(at.node.op, Op::ResizeBilinear { align_corners: true, half_pixel_centers: true })
+    })];
 const BLOCK: &[Rule] = &[that("its block is 1", "leave it out", |at| {
     !matches!(at.node.op, Op::DepthToSpace { block: 1 } | Op::SpaceToDepth { block: 1 })
 })];

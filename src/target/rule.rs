@@ -97,7 +97,8 @@ impl Rule {
             Rule::Pairs(pairs) => {
                 let found = (at.dtype(Role::Data)?, at.dtype(Role::Weights)?);
                 let known: Vec<String> = pairs.iter().map(|(x, w)| format!("{} with {}", x.name(), w.name())).collect();
-                let what = format!("{} with {} weights; kernels are for {}", found.0.name(), found.1.name(), known.join(", "));
+                let what =
+                    format!("{} with {} weights; kernels are for {}", found.0.name(), found.1.name(), known.join(", "));
                 let change = "quantize with --quantize int8, or leave the weights in float32";
                 (!pairs.contains(&found)).then(|| (what, change.into()))
             }

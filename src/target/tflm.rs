@@ -27,14 +27,11 @@ const IMAGE: &[Rule] = &[Rank(Data, 4, 4)];
 const WEIGHTS: &[Rule] = &[Pairs(&[(F32, F32), (I8, I8), (I8, I4), (I16, I8)])];
 const AXIS_32: &[Rule] = &[Types(Parameter, &[I32])];
 /// Broadcasting goes through shapes of four axes.
-const BROADCAST: &[Rule] = &[that(
-    "operands of different shapes have more than 4 axes",
-    "merge axes of the operands in the model",
-    |at| {
+const BROADCAST: &[Rule] =
+    &[that("operands of different shapes have more than 4 axes", "merge axes of the operands in the model", |at| {
         let shapes: Vec<_> = at.values(Data).iter().map(|value| &value.ty.shape).collect();
         shapes.iter().all(|shape| Some(shape) == shapes.first()) || shapes.iter().all(|shape| shape.rank() <= 4)
-    },
-)];
+    })];
 const COMPARED: &[Rule] = &[Types(Data, &[F32, I32, I64, I8])];
 const COMPARED_BOOL: &[Rule] = &[Types(Data, &[Bool, F32, I32, I64, I8])];
 const NO_FLOAT_AND_8: &[Rule] = &[Types(Result, &[I8, I16, I32, U8])];
@@ -65,7 +62,10 @@ const ROWS: &[Row] = &[
     row("DIV", &[&[Alike(&[F32, I8, I32])], BROADCAST]),
     row("DYNAMIC_UPDATE_SLICE", &[FLOAT_8_16_32]),
     row("ELU", &[FLOAT_8]),
-    row("EMBEDDING_LOOKUP", &[&[Types(Weights, &[F32, I8]), Types(Index, &[I32]), Types(Result, &[F32, I8])], PER_TENSOR]),
+    row(
+        "EMBEDDING_LOOKUP",
+        &[&[Types(Weights, &[F32, I8]), Types(Index, &[I32]), Types(Result, &[F32, I8])], PER_TENSOR],
+    ),
     row("EQUAL", &[COMPARED_BOOL, BROADCAST]),
     row("EXP", &[FLOAT]),
     row("EXPAND_DIMS", &[FLOAT_8_16, PARAMETERS]),
@@ -154,11 +154,10 @@ const SELECTED: Rule = that("its operands are not float32, int8 or int16", "comp
 const CONCATENATED: &[Rule] = &[that("it joins more than 10 operands", "join them in steps in the model", |at| {
     at.node.inputs.len() <= adapt::TFLM_JOINED
 })];
-const QUANTIZED: &[Rule] = &[that(
-    "there is no kernel from this type to that",
-    "quantize inputs and results to int8 or int16",
-    |at| at.dtype(Data).zip(at.dtype(Result)).is_none_or(|pair| CONVERSIONS.contains(&pair)),
-)];
+const QUANTIZED: &[Rule] =
+    &[that("there is no kernel from this type to that", "quantize inputs and results to int8 or int16", |at| {
+        at.dtype(Data).zip(at.dtype(Result)).is_none_or(|pair| CONVERSIONS.contains(&pair))
+    })];
 const CONVERSIONS: &[(DType, DType)] = &[
     (F32, I8),
     (F32, I16),

@@ -33,22 +33,29 @@ const WEIGHTED: &[Rule] = &[
 ];
 const GRIDS: &[Rule] = &[OneGrid];
 const IMAGE: &[Rule] = &[Rank(Data, 4, 4)];
-const BETA_1: &[Rule] = &[that("beta is not 1", "scale the operand instead", |at| {
-    !matches!(at.node.op, Op::Softmax { beta } if beta != 1.0)
-})];
-const SMOOTH: &[Rule] = &[that("its slope is 0 or not a normal number", "use RELU", |at| {
-    !matches!(at.node.op, Op::LeakyRelu { alpha } if !alpha.is_normal())
-})];
+const BETA_1: &[Rule] = &[that(
+    "beta is not 1",
+    "scale the operand instead",
+    |at| !matches!(at.node.op, Op::Softmax { beta } if beta != 1.0),
+)];
+const SMOOTH: &[Rule] = &[that(
+    "its slope is 0 or not a normal number",
+    "use RELU",
+    |at| !matches!(at.node.op, Op::LeakyRelu { alpha } if !alpha.is_normal()),
+)];
 const CONSTANT_ALPHA: &[Rule] = &[that("its slopes are computed at run time", "make them a constant", |at| {
     at.operand(1).is_some_and(|alpha| alpha.data.is_some())
 })];
-const FEW: &[Rule] = &[that("it joins more than 5 operands", "join them in steps", |at| (2..=5).contains(&at.node.inputs.len()))];
-const PARTS: &[Rule] = &[that("it makes more than 4 parts", "split in steps", |at| (2..=4).contains(&at.node.outputs.len()))];
-const PLAIN: &[Rule] = &[that("a stride is not 1, or axes are made or dropped", "slice with stride 1, then reshape", |at| {
-    let Op::StridedSlice(SliceMasks { ellipsis, new_axis, shrink_axis, .. }) = at.node.op else { return true };
-    let strides = at.ints(3).is_some_and(|strides| strides.iter().all(|&stride| stride == 1));
-    strides && ellipsis == 0 && new_axis == 0 && shrink_axis == 0
-})];
+const FEW: &[Rule] =
+    &[that("it joins more than 5 operands", "join them in steps", |at| (2..=5).contains(&at.node.inputs.len()))];
+const PARTS: &[Rule] =
+    &[that("it makes more than 4 parts", "split in steps", |at| (2..=4).contains(&at.node.outputs.len()))];
+const PLAIN: &[Rule] =
+    &[that("a stride is not 1, or axes are made or dropped", "slice with stride 1, then reshape", |at| {
+        let Op::StridedSlice(SliceMasks { ellipsis, new_axis, shrink_axis, .. }) = at.node.op else { return true };
+        let strides = at.ints(3).is_some_and(|strides| strides.iter().all(|&stride| stride == 1));
+        strides && ellipsis == 0 && new_axis == 0 && shrink_axis == 0
+    })];
 const SIZES: &[Rule] = &[that("a size is -1 or 0", "name the sizes", |at| {
     at.ints(2).is_some_and(|sizes| sizes.iter().all(|&size| size > 0))
 })];
