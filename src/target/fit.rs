@@ -226,11 +226,14 @@ impl fmt::Display for Fit {
     }
 }
 
+/// Operator, what is wrong, what to change.
+type Group<'a> = (&'a str, String, &'a str);
+
 /// One line for each operator and problem, with the names of the nodes that have it.
 pub(crate) fn write_misfits(f: &mut impl fmt::Write, left: &[Misfit]) -> fmt::Result {
     const SHOWN: usize = 3;
-    let mut groups: Vec<((&str, String, &str), Vec<&str>)> = Vec::new();
-    let mut places: BTreeMap<(&str, String, &str), usize> = BTreeMap::new();
+    let mut groups: Vec<(Group<'_>, Vec<&str>)> = Vec::new();
+    let mut places: BTreeMap<Group<'_>, usize> = BTreeMap::new();
     for misfit in left {
         for problem in &misfit.problems {
             let key = (misfit.operator.as_str(), general(&problem.what), problem.change.as_str());

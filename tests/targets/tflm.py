@@ -44,5 +44,5 @@ def compare(path):
 for path in sys.argv[1:]:
     try:
         print(f"{path}: {compare(path):.3f}", flush=True)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         print(f"{path}: {error}", flush=True)
