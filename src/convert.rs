@@ -13,8 +13,9 @@ use crate::progress::{NoProgress, Progress};
 use crate::quant::{Choice, Choices, Quantize};
 use crate::report::Report;
 use crate::samples::{InputSpec, Samples};
+use crate::target::{Misfit, Target};
 use crate::tensor::{DType, Tensor};
-use crate::{layout, lower, onnx, passes, quant, tflite};
+use crate::{layout, lower, onnx, passes, quant, target, tflite};
 
 /// A finished conversion.
 #[derive(Debug, Clone)]
@@ -112,6 +113,12 @@ impl Converter {
         self
     }
 
+    /// What the file is made for.
+    pub fn target(mut self, target: Target) -> Converter {
+        self.options.target = target;
+        self
+    }
+
     /// Fixes the extents of an input.
     pub fn shape(mut self, input: impl Into<String>, dims: &[usize]) -> Converter {
         self.options.shapes.insert(input.into(), dims.to_vec());
@@ -182,6 +189,7 @@ impl Converter {
         if self.options.needs_calibration() && self.options.calibration.is_none() {
             return Err(Error::Options("integers need calibration samples: --calibration FOLDER".into()));
         }
+        self.options.suit_target().map_err(Error::Options)?;
         self.cut(&mut model)?;
         model.pin_shapes(&self.options.shapes).map_err(Error::Options)?;
         if let Some(batch) = self.options.batch {
@@ -192,6 +200,7 @@ impl Converter {
         }
         let mut report = Report::of_source(&model, source_bytes);
         let mut graph = self.float_graph(model, &mut report)?;
+        self.refuse(&target::refused(&graph, self.options.target))?;
         if self.options.passes {
             report.quantization = quant::import(&mut graph);
         }
@@ -215,10 +224,36 @@ impl Converter {
             return Err(Error::violations("verify", &found));
         }
         report.add_result(&model);
+        self.fit(&model, &mut report)?;
         let written = tflite::write(&model, &tflite::WriteOptions::default())?;
         report.file_bytes = written.file_len();
         self.progress.finish();
         Ok(Converted { model, written, report })
+    }
+
+    /// What the target takes of the result, for the report; where it runs files alone, it has to take all.
+    fn fit(&self, model: &Model, report: &mut Report) -> Result<(), Error> {
+        let target = self.options.target;
+        if target == Target::Litert {
+            return Ok(());
+        }
+        let fit = target::check(model, target);
+        if target.runs_all() {
+            self.refuse(&fit.left)?;
+        }
+        if target.integers_only() && fit.taken == 0 {
+            let what = format!("{target} computes with integers alone: use --quantize int8 --calibration FOLDER");
+            return Err(Error::Options(what));
+        }
+        report.target = Some(fit);
+        Ok(())
+    }
+
+    fn refuse(&self, left: &[Misfit]) -> Result<(), Error> {
+        match left {
+            [] => Ok(()),
+            left => Err(Error::Target { target: self.options.target, left: left.to_vec() }),
+        }
     }
 
     /// Leaves what is between the inputs and outputs that were asked for.
@@ -264,6 +299,8 @@ impl Converter {
             layout::optimize(&mut graph).map_err(Error::infer("layout"))?;
         }
         run_passes(&mut graph, passes::AFTER_LAYOUT, report)?;
+        let adapted = target::adapt(&mut graph, self.options.target, evaluate).map_err(Error::infer("target"))?;
+        report.add_passes(vec![("adapt_to_target", adapted)]);
         Ok(graph)
     }
 
@@ -292,7 +329,12 @@ impl Converter {
     fn quantize_integer(&self, graph: &mut Graph, choices: &Choices, report: &mut Report) -> Result<(), Error> {
         let statistics = self.observe(graph)?;
         self.progress.stage("quantize");
-        let mut quantized = quant::quantize_integer(graph, &statistics, choices, quant::IntegerOptions::default())?;
+        let mut quantized = quant::quantize_integer(
+            graph,
+            &statistics,
+            choices,
+            quant::IntegerOptions { every_kernel: self.options.target.integers_only() },
+        )?;
         if let Some(imported) = &report.quantization {
             quantized.int8 += imported.int8;
             quantized.int16 += imported.int16;

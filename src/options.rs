@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::quant::{IoTypes, Method, Quantize, Recipe, WeightOptions};
+use crate::target::Target;
 use crate::tensor::Tensor;
 
 /// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
@@ -40,6 +41,8 @@ pub enum Calibration {
 /// All settings of one conversion.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
+    /// What the file is made for: what it lacks is written otherwise, or refused.
+    pub target: Target,
     pub quantize: Quantize,
     /// The integers of weights.
     pub weights: WeightOptions,
@@ -78,6 +81,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            target: Target::Litert,
             quantize: Quantize::None,
             weights: WeightOptions::default(),
             symmetric: false,
@@ -101,6 +105,27 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether the target computes with what is asked for.
+    ///
+    /// # Errors
+    /// What to ask for instead.
+    pub(crate) fn suit_target(&self) -> Result<(), String> {
+        let target = self.target;
+        let fits = match target {
+            Target::Litert | Target::Gpu | Target::Xnnpack => true,
+            Target::Tflm | Target::EthosU55 | Target::EthosU65 | Target::EthosU85 => {
+                matches!(self.quantize, Quantize::None | Quantize::Int8 | Quantize::Int16x8)
+            }
+            Target::EdgeTpu => matches!(self.quantize, Quantize::None | Quantize::Int8),
+        };
+        let only = if target.integers_only() { "integers alone" } else { "floats or integers alone" };
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("{target} computes with {only}: use --quantize int8 --calibration FOLDER"))
+        }
+    }
+
     /// Whether some operator may be asked for integers whose scales have to be found.
     pub fn needs_calibration(&self) -> bool {
         self.quantize.needs_calibration() || self.recipe.as_ref().is_some_and(Recipe::needs_calibration)

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::graph::{Graph, Model};
 use crate::onnx;
 use crate::quant::{Account, QuantReport, RecipeReport, WeightReport};
+use crate::target::Fit;
 
 /// What became of a model.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -30,6 +31,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// What became of the rules of a recipe.
     pub recipe: Option<RecipeReport>,
+    /// What the target takes, where another than LiteRT is asked for.
+    pub target: Option<Fit>,
     pub quantization: Option<QuantReport>,
     pub weights: Option<WeightReport>,
     /// Noise of the quantized model on samples, where that was asked for.
@@ -81,6 +84,9 @@ impl fmt::Display for Report {
         writeln!(f, "file        {} -> {}", Bytes(self.source_file_bytes), Bytes(self.file_bytes))?;
         if let Some(recipe) = &self.recipe {
             write_recipe(f, recipe)?;
+        }
+        if let Some(fit) = &self.target {
+            write!(f, "{fit}")?;
         }
         if let Some(quantization) = &self.quantization {
             write_quantization(f, quantization)?;

@@ -1,20 +1,27 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use super::progress::Bar;
 use super::quantization::{Finish, Quantization};
 use crate::onnx::ReadError;
-use crate::{ChannelsLast, Converter, Error, Float64, Options};
+use crate::target::{CArray, Target};
+use crate::{ChannelsLast, Converted, Converter, Error, Float64, Options};
 
 /// Convert an ONNX model to .tflite
 #[derive(clap::Args)]
 pub struct Args {
     /// The ONNX model
     model: PathBuf,
+    /// What is to run the file: what it lacks is written otherwise, or refused; the summary names what is left to a CPU
+    #[arg(long, value_enum, default_value = "litert")]
+    target: Target,
+    /// Write more files beside the result
+    #[arg(long, value_enum)]
+    emit: Option<Emit>,
     #[command(flatten)]
     quantization: Quantization,
     /// Fix the shape of a dynamic input
@@ -59,6 +66,12 @@ enum Double {
     Cast,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Emit {
+    /// A C header and source with the file as an array, for firmware
+    CArray,
+}
+
 pub fn run(args: &Args) -> Result<ExitCode> {
     let output = args.finish.output(&args.model, &args.model.with_extension("tflite"))?;
     let options = options(args)?;
@@ -69,13 +82,18 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     })?;
     converted.save(&output)?;
     args.quantization.write(&converted)?;
+    match args.emit {
+        Some(Emit::CArray) => write_c_array(&converted, &output)?,
+        None => {}
+    }
     args.finish.print(&converted, &output)
 }
 
 fn options(args: &Args) -> Result<Options> {
     let mut options = Options { passes: !args.no_passes, layout: !args.no_layout, ..Options::default() };
     args.quantization.apply(&mut options)?;
-    options.unroll = args.unroll;
+    options.target = args.target;
+    options.unroll = args.unroll.or(args.target.unroll());
     for (name, dims) in &args.shapes {
         if options.shapes.insert(name.clone(), dims.clone()).is_some() {
             bail!("--shape is given twice for {name:?}");
@@ -95,6 +113,17 @@ fn options(args: &Args) -> Result<Options> {
         Double::Cast => Float64::Cast,
     };
     Ok(options)
+}
+
+/// Writes the header and the source beside `output`, named after it.
+fn write_c_array(converted: &Converted, output: &Path) -> Result<()> {
+    let stem = output.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let array = CArray::new(&converted.bytes()?, &stem)?;
+    for (ending, text) in [("h", &array.header), ("c", &array.source)] {
+        let path = output.with_file_name(format!("{}.{ending}", array.name));
+        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
 }
 
 /// ONNX's own domain has two names, and is left out.

@@ -8,13 +8,12 @@
 mod slot;
 mod store;
 
-pub(super) use slot::is_worth_four_bits;
+pub(super) use slot::{Slot, is_worth_four_bits, is_worth_it, of as slot};
 pub(super) use store::{most, packed, scales_of};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-pub(super) use slot::Slot;
 use store::{Scales, Stored};
 
 use super::QuantError;
@@ -301,7 +300,7 @@ impl Rewriter<'_> {
 }
 
 /// The option of kernels that may quantize their data with a zero point.
-fn asymmetric(op: &mut Op) -> Option<&mut bool> {
+pub(super) fn asymmetric(op: &mut Op) -> Option<&mut bool> {
     match op {
         Op::FullyConnected { asymmetric_inputs, .. } | Op::BatchMatMul { asymmetric_inputs, .. } => {
             Some(asymmetric_inputs)

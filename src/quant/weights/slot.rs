@@ -5,15 +5,15 @@ use crate::tensor::{DType, Tensor};
 
 /// Where the weights of an operator stand.
 pub(in crate::quant) struct Slot {
-    pub(super) operand: usize,
+    pub(in crate::quant) operand: usize,
     /// Axis of the weights with one index for each output channel.
-    pub(super) axis: usize,
+    pub(in crate::quant) axis: usize,
     /// The kernel takes `INT8` weights with float data.
-    pub(super) direct: bool,
+    pub(in crate::quant) direct: bool,
     /// It takes `INT4` as well.
     pub(in crate::quant) four_bits: bool,
     /// With `INT8` weights and one scale for the tensor, the kernel reads scales past the end, or refuses.
-    pub(super) wants_scale_each: bool,
+    pub(in crate::quant) wants_scale_each: bool,
     /// It looks rows up, and gives floats whatever the table holds: nothing is gained from a `DEQUANTIZE`.
     pub(super) is_lookup: bool,
     /// Extents of weights that may have scales for runs of a row: rows, and elements of a row.
@@ -37,7 +37,7 @@ impl Slot {
 }
 
 /// The weights of a node on float data.
-pub(super) fn of(graph: &Graph, node: &Node) -> Option<Slot> {
+pub(in crate::quant) fn of(graph: &Graph, node: &Node) -> Option<Slot> {
     let float = |i: usize| node.input(i).is_some_and(|id| graph.dtype(id) == DType::F32);
     let shape = |i: usize| node.input(i).and_then(|id| graph.shape(id).as_fixed());
     let matrix = |i: usize| shape(i).and_then(|s| <[usize; 2]>::try_from(s).ok());
@@ -66,7 +66,7 @@ pub(super) fn of(graph: &Graph, node: &Node) -> Option<Slot> {
 }
 
 /// Whether the file gets smaller: a new form brings scales and, often, an operator of its own.
-pub(super) fn is_worth_it(weights: &Tensor) -> bool {
+pub(in crate::quant) fn is_worth_it(weights: &Tensor) -> bool {
     weights.len() >= 256
 }
 
