@@ -1,12 +1,12 @@
 //! One node of every operator, to look its row up.
 
 use crate::graph::{
-    Activation, Binary, Compare, Graph, MirrorMode, Node, Op, Opaque, Padding, Pool, Precision, Reduce, Segment, Shape,
+    Activation, Binary, Compare, Graph, MirrorMode, Node, Op, Padding, Pool, Precision, Reduce, Segment, Shape,
     SliceMasks, Type, Unary, Value, Window2d, Window3d,
 };
 use crate::tensor::{DType, Tensor};
 
-/// Every operator, with how many operands and float results it has here.
+/// Every operator but those that are carried over without being understood, with how many operands and float results it has here.
 pub(super) fn operators() -> Vec<(Op, usize, usize)> {
     let none = Activation::None;
     let window = Window2d { padding: Padding::Same, stride: [1, 1], dilation: [1, 1] };
@@ -83,7 +83,6 @@ pub(super) fn operators() -> Vec<(Op, usize, usize)> {
         (Op::Cumsum { exclusive: false, reverse: false }, 2, 1),
         (Op::Quantize { to: DType::I8 }, 1, 1),
         (Op::Dequantize, 1, 1),
-        (Op::Opaque(Box::new(opaque())), 1, 1),
     ];
     all.extend(UNARY.iter().map(|&kind| (Op::Unary(kind), 1, 1)));
     all.extend(BINARY.iter().map(|&kind| (Op::Binary(kind, none), 2, 1)));
@@ -92,19 +91,6 @@ pub(super) fn operators() -> Vec<(Op, usize, usize)> {
         all.push((Op::Reduce { kind, keep_dims: true }, 2, 1));
     }
     all
-}
-
-fn opaque() -> Opaque {
-    Opaque {
-        code: crate::schema::BuiltinOperator::RFFT2D,
-        version: 1,
-        options: crate::schema::BuiltinOptions::None,
-        options_2: crate::schema::BuiltinOptions2::None,
-        custom_code: None,
-        custom_options: None,
-        intermediates: None,
-        mutating_variable_inputs: None,
-    }
 }
 
 #[rustfmt::skip]

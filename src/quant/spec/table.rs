@@ -6,8 +6,6 @@ use serde::Serialize;
 
 use super::super::weights::WeightOptions;
 use super::samples::{node, operators};
-use crate::graph::Op;
-
 use super::{Asked, Grid, Outcome, Role, Rule, Treatment, treatment};
 
 /// What an operator does with integers.
@@ -44,8 +42,7 @@ pub fn integer_kernels() -> Vec<IntegerKernel> {
             treatment(&graph, &node, Asked { grid, weights })
         };
         let (int8, int16x8) = (row(Grid::Int8, 8), row(Grid::Int16, 8));
-        // What is carried over is no operator of its own.
-        if matches!(node.op, Op::Opaque(_)) || [&int8, &int16x8].contains(&&Treatment::Untouched) {
+        if [&int8, &int16x8].contains(&&Treatment::Untouched) {
             continue;
         }
         let bits: Vec<u8> =
