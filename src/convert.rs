@@ -13,8 +13,9 @@ use crate::progress::{NoProgress, Progress};
 use crate::quant::{Choice, Choices, Quantize};
 use crate::report::Report;
 use crate::samples::{InputSpec, Samples};
+use crate::target::{Misfit, Target};
 use crate::tensor::{DType, Tensor};
-use crate::{layout, lower, onnx, passes, quant, tflite};
+use crate::{layout, lower, onnx, passes, quant, target, tflite};
 
 /// A finished conversion.
 #[derive(Debug, Clone)]
@@ -87,9 +88,21 @@ impl Converter {
         self
     }
 
+    /// Rules that say for some of the operators what else becomes of them.
+    pub fn recipe(mut self, recipe: quant::Recipe) -> Converter {
+        self.options.recipe = Some(recipe);
+        self
+    }
+
     /// Zero points of 0 for activations of 8 bits too.
     pub fn symmetric(mut self, symmetric: bool) -> Converter {
         self.options.symmetric = symmetric;
+        self
+    }
+
+    /// What inputs and outputs are stored as; float32 unless told otherwise.
+    pub fn io_types(mut self, types: quant::IoTypes) -> Converter {
+        self.options.io_types = types;
         self
     }
 
@@ -97,6 +110,12 @@ impl Converter {
     /// are stacked along their first axis.
     pub fn calibration(mut self, path: impl AsRef<Path>) -> Converter {
         self.options.calibration = Some(Calibration::Path(path.as_ref().to_path_buf()));
+        self
+    }
+
+    /// What the file is made for.
+    pub fn target(mut self, target: Target) -> Converter {
+        self.options.target = target;
         self
     }
 
@@ -169,9 +188,10 @@ impl Converter {
     }
 
     fn convert(&self, mut model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
-        if self.options.quantize.needs_calibration() && self.options.calibration.is_none() {
+        if self.options.needs_calibration() && self.options.calibration.is_none() {
             return Err(Error::Options("integers need calibration samples: --calibration FOLDER".into()));
         }
+        self.options.suit_target().map_err(Error::Options)?;
         self.cut(&mut model)?;
         model.pin_shapes(&self.options.shapes).map_err(Error::Options)?;
         if let Some(batch) = self.options.batch {
@@ -182,6 +202,7 @@ impl Converter {
         }
         let mut report = Report::of_source(&model, source_bytes);
         let mut graph = self.float_graph(model, &mut report)?;
+        self.refuse(&target::refused(&graph, self.options.target))?;
         if self.options.passes {
             report.quantization = quant::import(&mut graph);
         }
@@ -195,6 +216,8 @@ impl Converter {
             false => quant::forget_weights(&mut graph),
         }
         report.add_passes(passes::run(&mut graph, &Evaluator, passes::ALWAYS).map_err(Error::infer("passes"))?);
+        quant::set_io_types(&mut graph, &self.options.io_types)
+            .map_err(|problems| Error::Options(format!("--io-type can't be had:\n  {}", problems.join("\n  "))))?;
         self.progress.stage("write");
         let mut model = Model::single(graph);
         model.description = format!("litesmith {}", env!("CARGO_PKG_VERSION"));
@@ -203,10 +226,36 @@ impl Converter {
             return Err(Error::violations("verify", &found));
         }
         report.add_result(&model);
+        self.fit(&model, &mut report)?;
         let written = tflite::write(&model, &tflite::WriteOptions::default())?;
         report.file_bytes = written.file_len();
         self.progress.finish();
         Ok(Converted { model, written, report })
+    }
+
+    /// What the target takes of the result, for the report; where it runs files alone, it has to take all.
+    fn fit(&self, model: &Model, report: &mut Report) -> Result<(), Error> {
+        let target = self.options.target;
+        if target == Target::Litert {
+            return Ok(());
+        }
+        let fit = target::check(model, target);
+        if target.runs_all() {
+            self.refuse(&fit.left)?;
+        }
+        if target.integers_only() && fit.taken == 0 {
+            let what = format!("{target} computes with integers alone: use --quantize int8 --calibration FOLDER");
+            return Err(Error::Options(what));
+        }
+        report.target = Some(fit);
+        Ok(())
+    }
+
+    fn refuse(&self, left: &[Misfit]) -> Result<(), Error> {
+        match left {
+            [] => Ok(()),
+            left => Err(Error::Target { target: self.options.target, left: left.to_vec() }),
+        }
     }
 
     /// Leaves what is between the inputs and outputs that were asked for.
@@ -252,12 +301,13 @@ impl Converter {
             layout::optimize(&mut graph).map_err(Error::infer("layout"))?;
         }
         run_passes(&mut graph, passes::AFTER_LAYOUT, report)?;
+        let adapted = target::adapt(&mut graph, self.options.target, evaluate).map_err(Error::infer("target"))?;
+        report.add_passes(vec![("adapt_to_target", adapted)]);
         Ok(graph)
     }
 
     fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
-        let Options { quantize, weights, symmetric, .. } = self.options;
-        let choices = Choices::all(Choice { quantize, weights, symmetric });
+        let choices = self.choices(graph, report);
         if choices.any(Quantize::needs_calibration) {
             self.quantize_integer(graph, &choices, report)?;
         }
@@ -268,10 +318,25 @@ impl Converter {
         Ok(())
     }
 
+    /// What is asked of each operator.
+    fn choices(&self, graph: &Graph, report: &mut Report) -> Choices {
+        let Options { quantize, weights, symmetric, .. } = self.options;
+        let default = Choice { quantize, weights, symmetric };
+        let Some(recipe) = &self.options.recipe else { return Choices::all(default) };
+        let (choices, followed) = recipe.choices(graph, default);
+        report.recipe = Some(followed);
+        choices
+    }
+
     fn quantize_integer(&self, graph: &mut Graph, choices: &Choices, report: &mut Report) -> Result<(), Error> {
         let statistics = self.observe(graph)?;
         self.progress.stage("quantize");
-        let mut quantized = quant::quantize_integer(graph, &statistics, choices, quant::IntegerOptions::default())?;
+        let mut quantized = quant::quantize_integer(
+            graph,
+            &statistics,
+            choices,
+            quant::IntegerOptions { every_kernel: self.options.target.integers_only() },
+        )?;
         if let Some(imported) = &report.quantization {
             quantized.int8 += imported.int8;
             quantized.int16 += imported.int16;

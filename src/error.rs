@@ -7,6 +7,7 @@ use crate::lower::Problem;
 use crate::onnx::ReadError;
 use crate::quant::{ObserveError, QuantError};
 use crate::samples::{SampleError, Samples};
+use crate::target::{Misfit, Target, write_misfits};
 use crate::tflite::{SaveError, WriteError};
 
 /// Why a model was not converted.
@@ -19,6 +20,9 @@ pub enum Error {
     Options(String),
     #[error("{0}")]
     Unsupported(Problems),
+    /// Operators that the target has no kernel for, in what would have been written.
+    #[error("{}", misfits(*target, left))]
+    Target { target: Target, left: Vec<Misfit> },
     #[error(transparent)]
     Sample(#[from] SampleError),
     /// `sample` is the file of the sample that is meant, or its number, where it is one sample that is meant.
@@ -50,6 +54,13 @@ impl Error {
         let what: Vec<String> = found.iter().map(Violation::to_string).collect();
         Error::Internal { stage, what: what.join("; ") }
     }
+}
+
+fn misfits(target: Target, left: &[Misfit]) -> String {
+    let mut text = format!("{target} can't run the model:\n");
+    // Writing to a string never fails.
+    let _ = write_misfits(&mut text, left);
+    text.trim_end().to_string()
 }
 
 /// All nodes of a model that can't be converted.

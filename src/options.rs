@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use crate::error::Error;
-use crate::quant::{Method, Quantize, WeightOptions};
+use crate::quant::{IoTypes, Method, Quantize, Recipe, WeightOptions};
+use crate::target::Target;
 use crate::tensor::Tensor;
 
 /// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
@@ -49,11 +50,18 @@ pub enum Calibration {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
+    /// What the file is made for: what it lacks is written otherwise, or refused.
+    pub target: Target,
     pub quantize: Quantize,
     /// The integers of weights.
     pub weights: WeightOptions,
     /// Zero points of 0 for activations of 8 bits too; those of 16 bits have no others.
     pub symmetric: bool,
+    /// What inputs and outputs are stored as.
+    pub io_types: IoTypes,
+    /// Rules that refine what is above for some of the operators. In JSON: the name of a recipe, or the text of one.
+    #[serde(deserialize_with = "recipe")]
+    pub recipe: Option<Recipe>,
     #[serde(skip)]
     pub calibration: Option<Calibration>,
     /// How ranges follow from what calibration saw.
@@ -84,9 +92,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            target: Target::Litert,
             quantize: Quantize::None,
             weights: WeightOptions::default(),
             symmetric: false,
+            io_types: IoTypes::default(),
+            recipe: None,
             calibration: None,
             calibration_method: Method::default(),
             account: false,
@@ -115,6 +126,38 @@ impl Options {
         options.weights.check().map_err(Error::Options)?;
         Ok(options)
     }
+
+    /// Whether the target computes with what is asked for.
+    ///
+    /// # Errors
+    /// What to ask for instead.
+    pub(crate) fn suit_target(&self) -> Result<(), String> {
+        let target = self.target;
+        let fits = match target {
+            Target::Litert | Target::Gpu | Target::Xnnpack => true,
+            Target::Tflm | Target::EthosU55 | Target::EthosU65 | Target::EthosU85 => {
+                matches!(self.quantize, Quantize::None | Quantize::Int8 | Quantize::Int16x8)
+            }
+            Target::EdgeTpu => matches!(self.quantize, Quantize::None | Quantize::Int8),
+        };
+        let only = if target.integers_only() { "integers alone" } else { "floats or integers alone" };
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("{target} computes with {only}: use --quantize int8 --calibration FOLDER"))
+        }
+    }
+
+    /// Whether some operator may be asked for integers whose scales have to be found.
+    pub fn needs_calibration(&self) -> bool {
+        self.quantize.needs_calibration() || self.recipe.as_ref().is_some_and(Recipe::needs_calibration)
+    }
+}
+
+fn recipe<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Recipe>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+    let recipe = Recipe::named(&text).unwrap_or_else(|| Recipe::parse(&text));
+    recipe.map(Some).map_err(|what| de::Error::custom(format!("recipe: {what}")))
 }
 
 #[cfg(test)]
@@ -128,6 +171,12 @@ mod tests {
         assert_eq!((options.quantize, options.weights.block_size), (Quantize::Dynamic, Some(32)));
         assert_eq!(options.channels_last, ChannelsLast::Names(vec!["x".into()]));
         assert_eq!(options.shapes["x"], [1, 2]);
+        for target in &Target::ALL {
+            let text = format!(r#"{{"target": "{target}"}}"#);
+            assert_eq!(Options::from_json(&text).unwrap().target, *target);
+        }
+        let options = Options::from_json(r#"{"recipe": "dynamic_wi8_afp32", "io_types": {"all": "int8"}}"#).unwrap();
+        assert!(options.recipe.is_some_and(|recipe| !recipe.rules.is_empty()));
         assert_eq!(Options::from_json("{}").unwrap(), Options::default());
         let method = Options::from_json(r#"{"calibration_method": {"percentile": 99.9}}"#).unwrap().calibration_method;
         assert_eq!(method, Method::Percentile(99.9));
@@ -140,6 +189,7 @@ mod tests {
             (r#"{"quantise": "int8"}"#, "quantise"),
             (r#"{"quantize": "int9"}"#, "int9"),
             (r#"{"weights": {"bits": 5}}"#, "bits"),
+            (r#"{"recipe": "dynamic"}"#, "recipe"),
             (r#"{"weights": {"bits": 4, "block_size": 33}}"#, "block_size"),
             (r#"{"weights": {"block_size": 32}}"#, "block_size"),
         ] {

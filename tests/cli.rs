@@ -31,7 +31,7 @@ fn int8() -> Vec<String> {
 fn help_is_given() {
     let ran = litesmith(["--help"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    for subcommand in ["convert", "inspect", "verify", "ops"] {
+    for subcommand in ["check", "convert", "inspect", "verify", "ops"] {
         says(&ran.stdout, &[subcommand]);
         let ran = litesmith([subcommand, "--help"]);
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{subcommand}");
@@ -83,6 +83,13 @@ fn the_page_of_operators_is_what_the_command_prints() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operators.md")).unwrap();
     let printed = litesmith(["ops", "--markdown"]).stdout;
     assert!(page == printed, "make it again: cargo run -- ops --markdown > docs/operators.md");
+}
+
+#[test]
+fn the_page_of_quantization_is_what_the_command_prints() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/quantization.md")).unwrap();
+    let printed = litesmith(["ops", "--quantization"]).stdout;
+    assert!(page == printed, "make it again: cargo run -- ops --quantization > docs/quantization.md");
 }
 
 #[test]

@@ -51,6 +51,14 @@ const OPERATORS: &[(&str, &[&str])] = &[
     // Integers of QLinear operators and of what moves them.
     ("q_gemm_trans_0_uint8_step", &["QUANTIZE", "FULLY_CONNECTED", "DEQUANTIZE"]),
     ("q_linear_leaky_relu_uint8_step", &["QUANTIZE", "LEAKY_RELU", "DEQUANTIZE"]),
+    ("q_linear_softmax_uint8_step", &["QUANTIZE", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"]),
+    ("q_linear_sigmoid_int8_step", &["QUANTIZE", "LOGISTIC", "QUANTIZE", "DEQUANTIZE"]),
+    ("q_linear_concat_uint8_step", &["QUANTIZE", "QUANTIZE", "QUANTIZE", "QUANTIZE", "CONCATENATION", "DEQUANTIZE"]),
+    (
+        "q_linear_average_pool_int8_step",
+        &["QUANTIZE", "TRANSPOSE", "AVERAGE_POOL_2D", "QUANTIZE", "TRANSPOSE", "DEQUANTIZE"],
+    ),
+    ("q_linear_global_average_pool_uint8_step", &["QUANTIZE", "MEAN", "DEQUANTIZE"]),
     ("integers_joined_with_constant_step", &["QUANTIZE", "CONCATENATION", "DEQUANTIZE"]),
     // What has no right kernel stays as it was.
     (
@@ -58,6 +66,8 @@ const OPERATORS: &[(&str, &[&str])] = &[
         &["QUANTIZE", "TRANSPOSE", "DEQUANTIZE", "f:AVERAGE_POOL_2D", "QUANTIZE", "TRANSPOSE", "DEQUANTIZE"],
     ),
     ("mul_constants_step", &["QUANTIZE", "DEQUANTIZE", "f:MUL", "QUANTIZE", "DEQUANTIZE"]),
+    ("average_pool_step", &["QUANTIZE", "TRANSPOSE", "AVERAGE_POOL_2D", "QUANTIZE", "TRANSPOSE", "DEQUANTIZE"]),
+    ("batch_norm_after_conv_step", &["QUANTIZE", "TRANSPOSE", "CONV_2D", "TRANSPOSE", "DEQUANTIZE"]),
     ("weights_only", &["DEQUANTIZE", "f:FULLY_CONNECTED", "DEQUANTIZE", "f:FULLY_CONNECTED"]),
 ];
 
@@ -79,6 +89,42 @@ fn operators_between_conversions_are_integer_kernels() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Cases of `fixtures/cases/quantized`: their operators with weights, the types of data and weights, and those of what is stored for
+/// them in the file.
+const WEIGHTS: &[(&str, &str, DType, DType)] = &[
+    // The model rounds data at run time: so does the kernel.
+    ("dynamic_mat_mul_int8_0_step", "FULLY_CONNECTED", DType::F32, DType::I8),
+    ("dynamic_mat_mul_uint8_128_columns_step", "FULLY_CONNECTED", DType::F32, DType::I8),
+    ("dynamic_mat_muls_of_one_step", "FULLY_CONNECTED", DType::F32, DType::I8),
+    ("dynamic_conv_int8_0_step", "CONV_2D", DType::F32, DType::I8),
+    ("dynamic_conv_uint8_128_step", "CONV_2D", DType::F32, DType::I8),
+    // It has no weights with a zero point.
+    ("dynamic_mat_mul_uint8_117_step", "DEQUANTIZE", DType::I8, DType::I8),
+    ("dynamic_conv_uint8_117_step", "DEQUANTIZE", DType::I8, DType::I8),
+    // 4 bits.
+    ("gemm_large_int4_weights_step_opset21", "FULLY_CONNECTED", DType::I8, DType::I4),
+    ("gemm_large_uint4_weights_step_opset21", "FULLY_CONNECTED", DType::I8, DType::I4),
+    ("conv_large_int4_weights_step_opset21", "CONV_2D", DType::I8, DType::I4),
+    ("weights_only_int4_opset21", "DEQUANTIZE", DType::I4, DType::I4),
+    ("weights_only_uint4_opset21", "DEQUANTIZE", DType::I4, DType::I4),
+];
+
+#[test]
+fn weights_are_as_small_in_the_file_as_in_the_model() {
+    for (name, op, data, weights) in WEIGHTS {
+        let graph = graph(&convert(&fixtures().join(format!("cases/quantized/{name}.onnx"))));
+        let takes_constant =
+            |node: &&litesmith::graph::Node| node.inputs.iter().flatten().any(|&id| graph.constant(id).is_some());
+        let found: Vec<_> = graph.nodes.iter().filter(|n| n.op.name() == *op).filter(takes_constant).collect();
+        assert!(!found.is_empty(), "{name}: no {op}");
+        for node in found {
+            let types: Vec<DType> = node.inputs.iter().flatten().map(|&id| graph.dtype(id)).collect();
+            assert_eq!(types.first(), Some(data), "{name}");
+            assert!(types.contains(weights), "{name}: {types:?}");
+        }
+    }
 }
 
 /// Models beside the project: how many of ten thousand outputs may be further than one step from ONNX Runtime's, and the greatest

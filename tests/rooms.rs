@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("passes", &["graph", "tensor"]),
     ("exec", &["graph", "tensor"]),
     ("quant", &["graph", "samples", "tensor"]),
+    ("target", &["graph", "schema", "tensor", "tflite"]),
     ("verify", &["onnx", "runtime", "samples", "tensor"]),
     ("bench", &["runtime", "samples", "tensor", "verify"]),
 ];

@@ -26,7 +26,10 @@ typedef struct litesmith_conversion litesmith_conversion;
  *   weights             {"bits": 8, "granularity": "channel" or "tensor", "block_size": null}
  *   symmetric           zero points of 0 for 8-bit activations
  *   calibration         path of samples for int8 and int16x8: a folder of .npz or .npy files, or one stacked .npz
- *   calibration_method  "minmax", "average", "entropy", "mse" or {"percentile": 99.999}
+ *   calibration_method  "auto", "minmax", "average", "entropy", "mse" or {"percentile": 99.999}
+ *   recipe              rules for some of the operators: the text of a recipe in TOML, or the name of one
+ *   io_types            {"all": "int8", "by_name": {"input": "uint8"}}
+ *   target              "litert", "tflm", "ethos-u55", "ethos-u65", "ethos-u85", "edgetpu", "gpu" or "xnnpack"
  *   account             compare the quantized model with the float one, for the report
  *   shapes              {"input": [1, 3, 224, 224]}
  *   batch               size of the batch

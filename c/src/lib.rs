@@ -133,8 +133,7 @@ unsafe fn converter(options: *const c_char) -> Result<Converter, Failed> {
     }
     // SAFETY: the caller vouches for it.
     let json = unsafe { text(options, "the options") }?;
-    let mut fields: Map<String, Value> =
-        serde_json::from_str(json).map_err(|e| failed(&format!("options: {e}")))?;
+    let mut fields: Map<String, Value> = serde_json::from_str(json).map_err(|e| failed(&format!("options: {e}")))?;
     // Samples are no setting of the crate that JSON could express, but a path to them is.
     let calibration = match fields.remove("calibration") {
         None | Some(Value::Null) => None,

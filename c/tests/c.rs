@@ -28,7 +28,10 @@ fn converts(compiler: &str, flags: &[&str]) {
     run(compile.arg(format!("-Wl,-rpath,{}", folder.display())));
     let fixtures = here.join("../fixtures/digits");
     let mut convert = Command::new(&program);
-    convert.arg(fixtures.join("digits.onnx")).arg(fixtures.join("calibration.npz")).arg(here.join("../fixtures/refused/refused.onnx"));
+    convert
+        .arg(fixtures.join("digits.onnx"))
+        .arg(fixtures.join("calibration.npz"))
+        .arg(here.join("../fixtures/refused/refused.onnx"));
     assert_eq!(run(&mut convert), "ok\n");
 }
 

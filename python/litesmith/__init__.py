@@ -26,6 +26,7 @@ from litesmith._errors import (
 )
 from litesmith._inspect import Inspection, Operator, inspect, supported_ops
 from litesmith._litesmith import __version__
+from litesmith._recipe import Recipe
 from litesmith._model import Model, Report
 from litesmith._verify import OutputDifference, Verification, verify
 
@@ -42,6 +43,7 @@ __all__ = [
     "OutputDifference",
     "Problem",
     "QualityError",
+    "Recipe",
     "Report",
     "RunError",
     "RuntimeUnavailable",

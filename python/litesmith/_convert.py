@@ -9,11 +9,14 @@ from typing import Any, Literal, Mapping, Optional, Sequence, Union
 from litesmith import _litesmith
 from litesmith._model import Model
 from litesmith._progress import Listener, Shown
+from litesmith._recipe import Recipe
 from litesmith._samples import NamedArrays, OrderedArrays, Samples, arrays
 from litesmith._source import OnnxModel, source
 
+IoType = Literal["float32", "int8", "uint8", "int16"]
+Target = Literal["litert", "tflm", "ethos-u55", "ethos-u65", "ethos-u85", "edgetpu", "gpu", "xnnpack"]
 Quantize = Literal["none", "float16", "dynamic", "weights", "int8", "int16x8"]
-Method = Literal["minmax", "average", "percentile", "entropy", "mse"]
+Method = Literal["auto", "minmax", "average", "percentile", "entropy", "mse"]
 
 
 def convert(
@@ -21,12 +24,15 @@ def convert(
     *,
     quantize: Quantize = "none",
     calibration: Optional[Samples] = None,
-    calibration_method: Method = "minmax",
+    calibration_method: Method = "auto",
     percentile: float = 99.999,
+    recipe: Union[Recipe, str, None] = None,
     weight_bits: Optional[Literal[8, 4]] = None,
     granularity: Literal["channel", "tensor"] = "channel",
     block_size: Optional[Literal[32, 64, 128, 256]] = None,
     symmetric: bool = False,
+    io_types: Union[IoType, Mapping[str, IoType]] = "float32",
+    target: Target = "litert",
     account: bool = False,
     shapes: Optional[Mapping[str, Sequence[int]]] = None,
     batch: Optional[int] = None,
@@ -49,10 +55,13 @@ def convert(
             dict, in the model's order in a tuple or list, or alone.
         calibration_method: How ranges follow from what calibration saw.
         percentile: Percent of the elements that ``percentile`` keeps.
-        weight_bits: Bits of the weights, for ``dynamic`` and ``weights``: 8, or 4, which is usual with ``block_size``.
+        recipe: Rules for some of the operators, or the name of a recipe of ai-edge-quantizer; ``quantize`` holds for all others.
+        weight_bits: Bits of the weights: 8, or 4, which is usual with ``block_size``.
         granularity: What shares a scale: an output channel or the whole tensor.
         block_size: One scale for so many 4-bit weights.
         symmetric: Zero points of 0 for 8-bit activations.
+        io_types: What inputs and outputs that hold real numbers are stored as: all of them, or single ones by name.
+        target: What the file is made for: what it lacks is written otherwise, or refused.
         account: Compare the quantized model with the float one on up to 16 samples, for the report.
         shapes: Extents of inputs that are dynamic.
         batch: Size of the batch: of dynamic extents of inputs whose name contains "batch", or else stand first.
@@ -85,6 +94,9 @@ def convert(
             "block_size": block_size,
         },
         "symmetric": symmetric,
+        "io_types": {"all": io_types} if isinstance(io_types, str) else {"by_name": dict(io_types)},
+        "target": target,
+        "recipe": str(recipe) if recipe is not None else None,
         "account": account,
         "shapes": {name: list(dims) for name, dims in (shapes or {}).items()},
         "batch": batch,

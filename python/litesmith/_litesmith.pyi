@@ -8,6 +8,7 @@ _Array = np.ndarray[Any, Any]
 _Samples = Union[str, Sequence[Sequence[tuple[str, _Array]]], Sequence[Sequence[_Array]]]
 
 __version__: str
+recipes: list[str]
 
 class _Operator(TypedDict):
     domain: str
@@ -36,6 +37,7 @@ def convert(
     calibration: Optional[_Samples],
     listener: Optional[Callable[[str, int, int], object]],
 ) -> Converted: ...
+def recipe(text: str) -> str: ...
 def inspect(file: bytes) -> tuple[str, str]: ...
 def verify(
     file: str,

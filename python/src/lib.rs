@@ -16,11 +16,12 @@ mod _litesmith {
     use std::process::ExitCode;
 
     use litesmith::lower::OPERATORS;
+    use litesmith::quant::RECIPES;
     use pyo3::prelude::*;
     use pyo3::types::PyDict;
 
     #[pymodule_export]
-    use super::model::{Converted, convert, inspect, verify};
+    use super::model::{Converted, convert, inspect, recipe, verify};
     #[pymodule_export]
     use super::session::Session;
 
@@ -50,6 +51,7 @@ mod _litesmith {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("recipes", RECIPES.to_vec())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

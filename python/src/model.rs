@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use litesmith::verify::{self as compare, VerifyReport};
-use litesmith::{Calibration, Converter, Error, Options, tflite};
+use litesmith::{Calibration, Converter, Error, Options, Recipe, tflite};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -98,6 +98,13 @@ pub fn convert(
         }
     })?;
     result.map(|converted| Converted { converted }).map_err(|e| error::of_conversion(py, &e))
+}
+
+/// A recipe, given by name or as its text, as TOML.
+#[pyfunction]
+pub fn recipe(py: Python<'_>, text: &str) -> PyResult<String> {
+    let recipe = Recipe::named(text).unwrap_or_else(|| Recipe::parse(text));
+    recipe.and_then(|recipe| recipe.to_toml()).map_err(|e| error::raise(py, "OptionsError", format!("recipe: {e}")))
 }
 
 /// What a `.tflite` file holds, as text and as JSON.

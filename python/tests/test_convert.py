@@ -80,11 +80,25 @@ def test_settings_reach_the_converter(digits: Path, refused: Path) -> None:
     assert last.report.operators == litesmith.convert(digits, channels_last=True).report.operators
 
 
+def test_recipes_are_named_written_and_read(digits: Path, tmp_path: Path) -> None:
+    assert len(litesmith.Recipe.NAMES) > 3
+    named = litesmith.Recipe("dynamic_wi8_afp32")
+    (tmp_path / "r.toml").write_text(str(named))
+    assert litesmith.Recipe.load(tmp_path / "r.toml") == named
+    files = [bytes(litesmith.convert(digits, recipe=given)) for given in (named, "dynamic_wi8_afp32")]
+    assert files[0] == files[1] != bytes(litesmith.convert(digits))
+    with pytest.raises(litesmith.OptionsError, match="recipe"):
+        litesmith.Recipe("[[rule]]\nop = 3")
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         {"quantize": "int9"},
         {"quantize": "int8"},
+        {"recipe": "nobody's"},
+        {"target": "toaster"},
+        {"io_types": "int4"},
         {"quantize": "dynamic", "block_size": 33},
         {"quantize": "dynamic", "weight_bits": 8, "block_size": 32},
         {"shapes": {"nobody": [1]}},

@@ -3,10 +3,12 @@
 //! Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.
 
 mod bench;
+mod check;
 mod convert;
 mod inspect;
 mod ops;
 mod progress;
+mod quantization;
 mod verify;
 
 use std::ffi::OsString;
@@ -25,7 +27,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Bench(bench::Args),
-    Convert(convert::Args),
+    Check(check::Args),
+    Convert(Box<convert::Args>),
     Inspect(inspect::Args),
     Ops(ops::Args),
     Verify(verify::Args),
@@ -48,6 +51,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match cli.command {
         Command::Bench(args) => bench::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Ops(args) => ops::run(&args),

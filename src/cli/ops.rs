@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::lower::{Documented, NEWEST, OPERATORS};
+use crate::quant::{IntegerForm, IntegerKernel, integer_kernels};
 
 /// List the ONNX operators that are converted, with the versions of their definitions
 #[derive(clap::Args)]
@@ -14,6 +15,9 @@ pub struct Args {
     /// Print as Markdown tables that say the same
     #[arg(long)]
     markdown: bool,
+    /// Print instead which TFLite operators compute in integers, as a Markdown table, or as JSON
+    #[arg(long, conflicts_with = "markdown")]
+    quantization: bool,
 }
 
 #[derive(Serialize)]
@@ -24,7 +28,10 @@ struct Operator {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let text = if args.json {
+    let text = if args.quantization {
+        let kernels = integer_kernels();
+        if args.json { serde_json::to_string_pretty(&kernels)? + "\n" } else { quantization(&kernels) }
+    } else if args.json {
         let row = |o: &Documented| Operator {
             versions: o.versions(),
             documented: Documented { domain: domain(o.domain), ..*o },
@@ -72,6 +79,25 @@ fn markdown() -> String {
             let (accepts, produces, refuses) = (cell(o.accepts), cell(o.produces), cell(o.refuses));
             page += &format!("| {} | {} | {accepts} | {produces} | {refuses} |\n", o.op, versions(o));
         }
+    }
+    page
+}
+
+/// The page `docs/quantization.md`.
+fn quantization(kernels: &[IntegerKernel]) -> String {
+    let mut page = String::from(
+        "# Quantization by operator\n\nWhich TFLite operators compute in integers, and which scale their results have. Printed by \
+         `litesmith ops --quantization`, from the\ntable that quantization works by: an operator is listed with integers where LiteRT's \
+         kernels give what is meant, with XNNPACK and without. `NEG`, `SQUARE`,\n`SUM` and `DIV` by a constant become products and means first.\n\n| operator | int8 | int16x8 | constant weights |\n|---|---|---|---|\n",
+    );
+    let form = |form: &IntegerForm| match form {
+        IntegerForm::Integer(how) => format!("yes: {how}"),
+        IntegerForm::OnRequest(reason) | IntegerForm::Float(reason) => format!("float: {reason}"),
+    };
+    for kernel in kernels {
+        let bits: Vec<String> = kernel.weight_bits.iter().map(|bits| format!("int{bits}")).collect();
+        page +=
+            &format!("| {} | {} | {} | {} |\n", kernel.op, form(&kernel.int8), form(&kernel.int16x8), bits.join(", "));
     }
     page
 }

@@ -104,6 +104,9 @@ pub enum Precision {
     Any,
     /// An inner step of a decomposed operator (a variance, an exponential) whose values 8 bits can't hold: stays float.
     Float,
+    /// A product whose data the model rounds to 8 bits when it runs: weights that it has as integers may be multiplied as such
+    /// (dynamic range). Else as `Any`.
+    Dynamic,
 }
 
 /// One operator applied to values.

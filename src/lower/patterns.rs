@@ -1,4 +1,5 @@
-//! Operators that exporters take apart, put together again before lowering: GELU, and normalization over axes of one sample.
+//! Operators that exporters take apart, put together again before lowering: GELU, normalization over axes of one sample, and products
+//! of integers whose data is quantized at run time.
 //!
 //! Owns: finding them in an ONNX graph by what they compute, in whatever order the operands stand. Each becomes one node of the
 //! domain `litesmith`. A match is only taken where no one else uses what lies inside it.
@@ -86,7 +87,10 @@ impl<'a> Finder<'a> {
         let mut taken = BTreeSet::new();
         let mut found = Vec::new();
         for last in 0..self.graph.nodes.len() {
-            let Some(one) = self.gelu(last).or_else(|| self.normalization(last)) else { continue };
+            let Some(one) = self.gelu(last).or_else(|| self.normalization(last)).or_else(|| self.dynamic_product(last))
+            else {
+                continue;
+            };
             if self.is_closed(&one) && taken.is_disjoint(&one.nodes) {
                 taken.extend(&one.nodes);
                 found.push(one);
@@ -293,6 +297,46 @@ impl<'a> Finder<'a> {
         ];
         let node = substitute(&self.graph.nodes[last], "Normalization", inputs, attributes);
         Some(Match { nodes, last, node })
+    }
+
+    /// `Cast(MatMulInteger(q, B, z, zb)) * (s * sb)` or that of `ConvInteger`, with `q, s, z = DynamicQuantizeLinear(x)`, which others
+    /// may use as well.
+    fn dynamic_product(&self, last: usize) -> Option<Match> {
+        let root = &self.graph.nodes[last];
+        let [a, b] = root.inputs.as_slice() else { return None };
+        if root.op != "Mul" || !root.domain.is_empty() {
+            return None;
+        }
+        let of_sums = |(sums, scales): (&'a String, &'a String)| {
+            let (cast, [integers]) = self.made_by(sums, "Cast")? else { return None };
+            let product = *self.producers.get(integers.as_str())?;
+            let (_, u, v) = self.made_by_pair(scales, "Mul")?;
+            Some((cast, product, [(u, v), (v, u)]))
+        };
+        let (cast, product, scales) = [(a, b), (b, a)].into_iter().find_map(of_sums)?;
+        let node = &self.graph.nodes[product];
+        let op = match node.op.as_str() {
+            "MatMulInteger" if node.domain.is_empty() => "DynamicQuantizeMatMul",
+            "ConvInteger" if node.domain.is_empty() => "DynamicQuantizeConv",
+            _ => return None,
+        };
+        let (data, weights, zero_point) = (node.inputs.first()?, node.inputs.get(1)?, node.inputs.get(2)?);
+        let (quantize, [x]) = self.made_by(data, "DynamicQuantizeLinear")? else { return None };
+        let [stored, scale, zero] = self.graph.nodes[quantize].outputs.as_slice() else { return None };
+        let (_, of_weights) = scales.into_iter().find(|(own, _)| own == scale)?;
+        // Of a scale for each column the Mul makes rows; more axes would mean something else.
+        let may_have = if op == "DynamicQuantizeConv" { 0 } else { 1 };
+        let sizes = self.constant(of_weights)?;
+        let fits = sizes.len() == 1 || sizes.shape().len() <= may_have;
+        let to_float = matches!(self.graph.nodes[cast].attributes.get("to"), Some(Attribute::Int(1)));
+        if stored != data || zero != zero_point || !fits || !to_float {
+            return None;
+        }
+        let zero_points = node.inputs.get(3).cloned();
+        let inputs = [x.clone(), weights.clone(), of_weights.to_string()].into_iter().chain(zero_points).collect();
+        let attributes = node.attributes.clone();
+        let node = Node { attributes, ..substitute(root, op, inputs, []) };
+        Some(Match { nodes: BTreeSet::from([last, cast, product]), last, node })
     }
 
     fn root_of(&self, name: &str, nodes: &mut BTreeSet<usize>) -> Option<&'a str> {

@@ -310,6 +310,8 @@ pub const TABLE: &[Row] = &[
     ms("TransposeMatMul", contrib::fused_mat_mul),
     ms("Trilu", contrib::trilu),
     ms("Unique", contrib::unique),
+    own("DynamicQuantizeConv", quantized::dynamic_quantize_conv),
+    own("DynamicQuantizeMatMul", quantized::dynamic_quantize_mat_mul),
     own("Gelu", activation::gelu),
     own("Normalization", normalization::recognized),
 ];

@@ -133,7 +133,9 @@ pub(super) fn reshape_dims(shape: &Shape) -> Option<Vec<i64>> {
 /// True where `absorbing` may do the work of `absorbed` besides its own, and keep its precision: what stays float may take in what
 /// need not, at no cost; the other way round the larger operator would be kept from being quantized.
 pub(super) fn may_absorb(absorbing: &Node, absorbed: &Node) -> bool {
-    absorbing.precision == absorbed.precision || absorbing.precision == Precision::Float
+    absorbing.precision == absorbed.precision
+        || absorbing.precision == Precision::Float
+        || (absorbing.precision, absorbed.precision) == (Precision::Dynamic, Precision::Any)
 }
 
 /// The axes in the order of a `TRANSPOSE` with a constant permutation.

@@ -1,9 +1,9 @@
 //! Operators that multiply by constant weights and add a bias, and how scales and shifts around them go into both.
 
 use super::affine::{Affine, factor};
-use super::pattern::{emit_as, f32_constant, is_f32};
-use crate::graph::{Activation, Graph, InferError, Node, Op, Padding, RewriteCx, ValueId};
-use crate::tensor::Tensor;
+use super::pattern::{emit_as, is_f32};
+use crate::graph::{Activation, Graph, InferError, Node, Op, Padding, Quant, RewriteCx, ValueId};
+use crate::tensor::{DType, Tensor};
 
 /// Weights of this size or more are not copied where another operator uses them too: an embedding table, say, that is also
 /// the matrix of the last layer.
@@ -49,6 +49,8 @@ pub(super) struct Layer {
     /// `None` where the filter is not constant.
     filter: Option<Tensor>,
     filter_changed: bool,
+    /// The integers that the filter came from.
+    grid: Option<Quant>,
     /// `None` where there is no bias.
     bias: Option<Vec<f64>>,
     bias_changed: bool,
@@ -66,10 +68,12 @@ impl Layer {
         let channels = filter_shape.dim(roles.output_axis)?;
         let bias = match node.input(roles.bias) {
             None => None,
-            Some(id) => Some(f32_constant(graph, id)?.to_f64s().ok().filter(|bias| bias.len() == channels)?),
+            Some(id) => Some(constant(graph, id)?.to_f64s().ok().filter(|bias| bias.len() == channels)?),
         };
-        let filter = f32_constant(graph, filter_id).cloned();
-        Some(Layer { node: node.clone(), roles, channels, filter, filter_changed: false, bias, bias_changed: false })
+        let filter = constant(graph, filter_id).cloned();
+        let grid = graph.value(filter_id).quant.clone();
+        let (node, filter_changed, bias_changed) = (node.clone(), false, false);
+        Some(Layer { node, roles, channels, filter, filter_changed, grid, bias, bias_changed })
     }
 
     pub fn node(&self) -> &Node {
@@ -115,12 +119,40 @@ impl Layer {
         if factors == [1.0] {
             return Some(());
         }
+        if let Some(grid) = &self.grid {
+            self.grid = Some(self.scaled(grid, factors)?);
+        }
         self.map_filter(cx, |output, _| factor(factors, output))?;
         if let Some(bias) = &mut self.bias {
             bias.iter_mut().enumerate().for_each(|(i, b)| *b *= factor(factors, i));
             self.bias_changed = true;
         }
         Some(())
+    }
+
+    /// The grid of the filter when its output channels are multiplied: the same integers under other scales, or their negatives.
+    fn scaled(&self, grid: &Quant, factors: &[f64]) -> Option<Quant> {
+        let Quant::Affine { scale, zero_point, axis } = grid else { return None };
+        let (one, each) = (scale.len() == 1, scale.len() == self.channels && *axis == self.roles.output_axis);
+        if !(one || each) || zero_point.len() != scale.len() {
+            return None;
+        }
+        if factors.iter().any(|f| *f < 0.0) {
+            // -128 has no negative.
+            let filter = self.filter.as_ref()?.view::<f32>().ok()?;
+            let mut each = self.positions(self.filter.as_ref()?.shape()).zip(filter.iter());
+            let fits = each
+                .all(|((output, _), w)| scale.get(output % scale.len()).is_some_and(|scale| w.abs() < 127.5 * scale));
+            if !fits || zero_point.iter().any(|&z| z != 0) {
+                return None;
+            }
+        }
+        let channels = if factors.len() == 1 { scale.len() } else { self.channels };
+        let of_channel = |i| (f64::from(scale[i % scale.len()]) * factor(factors, i).abs()) as f32;
+        let scaled: Vec<f32> = (0..channels).map(of_channel).collect();
+        let zero_point = (0..channels).map(|i| zero_point[i % zero_point.len()]).collect();
+        let axis = if channels == 1 { *axis } else { self.roles.output_axis };
+        scaled.iter().all(|s| s.is_normal()).then_some(Quant::Affine { scale: scaled, zero_point, axis })
     }
 
     /// Adds to the results of each output channel.
@@ -137,6 +169,8 @@ impl Layer {
         let filter = self.filter.clone()?;
         let input_channel = self.input_channels(&filter, channels)?;
         if *scale != [1.0] {
+            // Inputs have no scales of their own.
+            self.grid.is_none().then_some(())?;
             self.map_filter(cx, |output, input| factor(scale, input_channel.of(output, input)))?;
         }
         if *shift != [0.0] {
@@ -157,9 +191,11 @@ impl Layer {
     /// # Errors
     /// Where it does not fit its operand.
     pub fn emit(self, cx: &mut RewriteCx<'_>) -> Result<Option<ValueId>, InferError> {
-        let Layer { mut node, roles, filter, bias, .. } = self;
+        let Layer { mut node, roles, filter, grid, bias, .. } = self;
         if let Some(filter) = filter.filter(|_| self.filter_changed) {
-            node.inputs[roles.filter] = Some(replacement(cx, node.input(roles.filter), filter));
+            let filter = replacement(cx, node.input(roles.filter), filter);
+            cx.b.graph.value_mut(filter).quant = grid;
+            node.inputs[roles.filter] = Some(filter);
         }
         if let Some(bias) = bias.filter(|_| self.bias_changed) {
             let bias: Vec<f32> = bias.into_iter().map(|b| b as f32).collect();
@@ -240,6 +276,11 @@ impl InputChannel {
     fn of(&self, output: usize, input: usize) -> usize {
         output / self.outputs * self.per_group + input * self.step
     }
+}
+
+/// A constant of `FLOAT32`, whatever it came from.
+fn constant(graph: &Graph, id: ValueId) -> Option<&Tensor> {
+    graph.constant(id).filter(|data| data.dtype() == DType::F32)
 }
 
 /// New data under the name of the constant it stands for.

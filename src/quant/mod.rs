@@ -4,6 +4,7 @@
 //! observe    runs the float graph on samples                          -> Observations
 //! calibrate  chooses a range for each value                           -> Statistics
 //! choice     what is asked of each operator                           -> Choices
+//! recipe     rules for that, and how they are written
 //! prepare    writes operators without an integer kernel as ones that have one
 //! spec       what each operator's kernel asks for                     -> Treatment, one a node
 //! relevant   which part of each range its users can tell apart        -> Range, one a value
@@ -11,6 +12,7 @@
 //! propagate  which values share a scale, and which                    -> Form, one a value
 //! materialize, insert    constants as integers; QUANTIZE and DEQUANTIZE at the borders
 //! account    what it costs, operator by operator, on samples          -> Account
+//! boundary   inputs and outputs as integers, where that is asked for
 //! ```
 //!
 //! A model that comes quantized has its scales already: [`import`] puts integer kernels between the conversions that it has.
@@ -22,6 +24,7 @@
 //! [`Execute`]: crate::graph::Execute
 
 mod account;
+mod boundary;
 mod calibrate;
 mod choice;
 mod cut;
@@ -34,6 +37,7 @@ mod precision;
 mod prepare;
 mod propagate;
 mod range;
+mod recipe;
 mod relevant;
 mod report;
 mod spec;
@@ -43,15 +47,18 @@ mod weights;
 mod tests;
 
 pub use account::{Account, Cause, Detail, OperatorNoise, OutputNoise, Simulate, account, spread};
+pub use boundary::{IoType, IoTypes, set_io_types};
 pub use calibrate::Method;
 pub use choice::{Choice, Choices, Quantize};
 pub use import::{forget_weights, import, store_weights};
 pub use insert::Conversions;
 pub use observe::{
-    ExactSum, Histogram, Observations, ObserveError, Observed, Samples, Seen, Statistics, observe, observe_part,
+    Bounds, ExactSum, Histogram, Observations, ObserveError, Observed, Samples, Seen, Statistics, observe, observe_part,
 };
 pub use range::{Params, Range};
+pub use recipe::{NAMES as RECIPES, Pattern, Recipe, RecipeReport, Rule, RuleReport};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
+pub use spec::{IntegerForm, IntegerKernel, integer_kernels};
 pub use weights::{Granularity, KeptWeights, StoredWeights, WeightOptions, WeightReport, quantize_weights};
 
 use crate::graph::{Graph, Node, Op};
@@ -97,9 +104,9 @@ pub fn quantize_integer(
     if let Some(value) = statistics.disagreement(graph) {
         return Err(QuantError::OtherGraph { value: value.into() });
     }
-    let mut statistics = statistics.clone();
-    prepare::prepare(graph, &mut statistics);
-    let (plans, mut report) = solve(graph, &statistics, choices, options)?;
+    let (mut statistics, mut choices) = (statistics.clone(), choices.clone());
+    prepare::prepare(graph, &mut statistics, &mut choices);
+    let (plans, mut report) = solve(graph, &statistics, &choices, options)?;
     let inserted = insert::insert(graph, plans);
     report.conversions = inserted.map_err(|(place, message)| QuantError::Constant { place, message })?;
     Ok(report)

@@ -34,5 +34,7 @@ pub use inspect::{
 pub use metadata::{Runtime, drop_positional_metadata};
 pub use normalize::normalized;
 pub use read::{ReadError, read};
+pub use runtimes::is_released;
 pub use save::{SaveError, save};
+pub use versions::of as operator_version;
 pub use write::{WriteError, WriteOptions, Written, write};

@@ -1,6 +1,7 @@
 //! THE TABLE of the first runtime release that knows a version of an operator.
 
 use super::Runtime;
+use crate::graph::Node;
 use crate::schema::BuiltinOperator as B;
 
 /// For each builtin, in the order of codes, the releases that brought version 1, 2, …
@@ -184,6 +185,11 @@ pub(super) fn first(builtin: B, version: i32) -> Option<Runtime> {
     let row = FIRST.binary_search_by_key(&builtin, |row| row.0).ok()?;
     let index = usize::try_from(version).ok()?.checked_sub(1)?;
     Runtime::parse(FIRST.get(row)?.1.split(' ').nth(index)?)
+}
+
+/// Whether some release runs `node` at that version of its operator.
+pub fn is_released(node: &Node, version: i32) -> bool {
+    first(super::codes::builtin(&node.op), version).is_some()
 }
 
 #[cfg(test)]

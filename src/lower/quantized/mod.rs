@@ -19,8 +19,8 @@ pub(super) use dynamic::dynamic_quantize_linear;
 pub(super) use gather::gather_block_quantized;
 pub(super) use linear::{dequantize_linear, quantize_linear};
 pub(super) use operators::{
-    conv_integer, dynamic_quantize_lstm, dynamic_quantize_mat_mul, mat_mul_integer, mat_mul_integer_to_float, q_gemm,
-    q_linear_average_pool, q_linear_binary, q_linear_concat, q_linear_conv, q_linear_global_average_pool,
-    q_linear_mat_mul, q_linear_reduce_mean, q_linear_unary, q_linear_where,
+    conv_integer, dynamic_quantize_conv, dynamic_quantize_lstm, dynamic_quantize_mat_mul, mat_mul_integer,
+    mat_mul_integer_to_float, q_gemm, q_linear_average_pool, q_linear_binary, q_linear_concat, q_linear_conv,
+    q_linear_global_average_pool, q_linear_mat_mul, q_linear_reduce_mean, q_linear_unary, q_linear_where,
 };
 pub(super) use stored::restored;

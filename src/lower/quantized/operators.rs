@@ -1,7 +1,7 @@
 //! ONNX operators that are defined on integers with scales, as the same operators on real numbers.
 
 use super::grid::{Along, Linear};
-use crate::graph::ValueId;
+use crate::graph::{Precision, Quant, ValueId};
 use crate::lower::conv::perm;
 use crate::lower::{
     Cx, Refusal, Results, activation, concat, conv, elementwise, logic, matmul, pool, recurrent, reduce, softmax,
@@ -80,6 +80,15 @@ impl Cx<'_> {
         };
         let (scale, zero_point) = (between(scale)?, zero_point.map(&mut between).transpose()?);
         Ok(Linear { scale, zero_point, along: Along::Broadcast })
+    }
+
+    /// True of constants that kernels for data rounded at run time take as the integers that they came from. Fewer than 256 are not
+    /// worth what the rounding loses.
+    fn is_for_dynamic_kernel(&self, weights: ValueId) -> bool {
+        let is_symmetric =
+            |quant: &Quant| matches!(quant, Quant::Affine { zero_point, .. } if zero_point.iter().all(|&z| z == 0));
+        let is_large = self.constant(weights).is_some_and(|data| data.len() >= 256);
+        is_large && self.b.graph.value(weights).quant.as_ref().is_some_and(is_symmetric)
     }
 
     /// The product of two scales, for a bias.
@@ -294,20 +303,50 @@ pub(in crate::lower) fn mat_mul_integer_to_float(cx: &mut Cx<'_>) -> Results {
     product(cx, a, b, 6)
 }
 
-/// Lowers com.microsoft `DynamicQuantizeMatMul` to `FULLY_CONNECTED` or `BATCH_MATMUL` on float32.
+/// Lowers com.microsoft `DynamicQuantizeMatMul` to `FULLY_CONNECTED` or `BATCH_MATMUL`.
+///
+/// `DynamicQuantizeLinear → MatMulInteger → Cast → Mul` of the scales is the same.
 ///
 /// # Accepts
 /// Scales for the tensor or for each column of B; zero points and a bias.
 /// # Produces
-/// A is rounded to 256 numbers between its extremes, by float32 arithmetic; then what `MatMul` becomes, and `ADD` of the bias.
-/// Constant weights stay integers in the file.
+/// Where B is constant without zero points, and no smaller than 256 numbers, the kernel of A in float32 and B in int8 or int4: it
+/// rounds A to 8 bits itself, each row by its own extremes, as a note says. Else A is rounded to 256 numbers between its extremes by
+/// float32 arithmetic, then multiplied as `MatMul` does; constant weights stay integers in the file.
 pub(in crate::lower) fn dynamic_quantize_mat_mul(cx: &mut Cx<'_>) -> Results {
-    let (a, b, scale_b) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
-    let (stored, scale, zero_point) = super::dynamic::quantized(cx, a)?;
-    let a = cx.dequantized(stored, Linear { scale, zero_point: Some(zero_point), along: Along::Tensor })?;
-    let linear = cx.along(b, scale_b, cx.optional(3), -1)?;
-    let b = cx.dequantized(b, linear)?;
-    product(cx, a, b, 4)
+    dynamic_product(cx, -1, |cx, a, b| product(cx, a, b, 4))
+}
+
+/// Lowers a convolution whose data is quantized at run time to `CONV_2D` or `DEPTHWISE_CONV_2D`, which `lower/patterns.rs` recognizes.
+///
+/// # Accepts
+/// What `Conv` accepts; a scale for all weights; zero points.
+/// # Produces
+/// As `DynamicQuantizeMatMul`: the kernel of float32 data and int8 or int4 weights, or float32 arithmetic.
+pub(in crate::lower) fn dynamic_quantize_conv(cx: &mut Cx<'_>) -> Results {
+    dynamic_product(cx, 0, |cx, x, w| Ok(vec![cx.real("Conv", conv::conv, vec![Some(x), Some(w)])?]))
+}
+
+/// The product of operand 0, rounded to 8 bits at run time, and operand 1, whose scale and zero point follow and lie along `axis`.
+fn dynamic_product(
+    cx: &mut Cx<'_>,
+    axis: i64,
+    multiply: impl FnOnce(&mut Cx<'_>, ValueId, ValueId) -> Results,
+) -> Results {
+    let (x, weights, scale) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    let linear = cx.along(weights, scale, cx.optional(3), axis)?;
+    let weights = cx.dequantized(weights, linear)?;
+    if cx.is_for_dynamic_kernel(weights) {
+        conv::require_float32(cx, x)?;
+        cx.note("the kernel rounds what the weights are multiplied with to 8 bits, each row by its own extremes");
+        let before = cx.b.set_precision(Precision::Dynamic);
+        let results = multiply(cx, x, weights);
+        cx.b.set_precision(before);
+        return results;
+    }
+    let (stored, scale, zero_point) = super::dynamic::quantized(cx, x)?;
+    let x = cx.dequantized(stored, Linear { scale, zero_point: Some(zero_point), along: Along::Tensor })?;
+    multiply(cx, x, weights)
 }
 
 /// The matrix product of real numbers, and the bias at operand `bias` if there is one.

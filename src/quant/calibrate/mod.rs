@@ -5,6 +5,7 @@
 //! what of it matters.
 
 mod entropy;
+mod few;
 mod percentile;
 mod squares;
 
@@ -19,8 +20,10 @@ use super::range::{Range, stands_for_infinity};
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// All that was seen.
+    /// All that was seen, widened by what few samples are likely to have missed.
     #[default]
+    Auto,
+    /// All that was seen.
     MinMax,
     /// The mean over samples of their least and greatest elements, ONNX Runtime's moving average.
     Average,
@@ -35,9 +38,10 @@ pub enum Method {
 impl Observations {
     /// The range of every value by this method.
     pub fn statistics(&self, method: Method) -> Statistics {
+        let typical = few::typical_spread(self);
         let observed = |seen: &Seen| Observed {
             name: seen.name.clone(),
-            range: method.range(seen),
+            range: method.range(seen, typical),
             lowest_row_maximum: seen.lowest_row_maximum,
         };
         let values: BTreeMap<u32, Observed> = self.values.iter().map(|(&id, seen)| (id, observed(seen))).collect();
@@ -46,10 +50,11 @@ impl Observations {
 }
 
 impl Method {
-    fn range(self, seen: &Seen) -> Option<Range> {
+    fn range(self, seen: &Seen, typical: f64) -> Option<Range> {
         let all = seen.range?;
         let histogram = &seen.histogram;
         let chosen = match self {
+            Method::Auto => few::range(seen, typical),
             Method::MinMax => Some(all),
             Method::Average => seen.average(),
             Method::Percentile(percent) => percentile::range(histogram, percent),

@@ -111,8 +111,44 @@ fn no_method_goes_past_what_was_seen() {
     for values in [normal(5000), normal(50).iter().map(|x| x.abs()).collect(), vec![3.0, 4.0, 1e-20, 7.0]] {
         let all = range(&[values.clone()], Method::MinMax);
         for method in ALL {
+            // One sample tells nothing of how samples differ: nothing is widened.
             let (min, max) = range(&[values.clone()], method);
             assert!(all.0 <= min && min <= max && max <= all.1, "{method:?}: {min} {max}");
         }
     }
+}
+
+/// Samples whose greatest elements are `mean` and so much more by a Gumbel law, and whose least is zero.
+fn gumbel(count: usize, mean: f32, scale: f32) -> Vec<Vec<f32>> {
+    let uniform = |i: usize| ((i * 7919 + 13) % 4096) as f32 / 4096.0 + 1e-4;
+    (0..count).map(|i| vec![0.0, mean - scale * (-uniform(i).ln()).ln()]).collect()
+}
+
+#[test]
+fn few_samples_widen_what_differs_between_them() {
+    let all = gumbel(2000, 10.0, 1.0);
+    let exceeded = |count: usize, method| {
+        let bound = range(&all[..count], method).1;
+        all.iter().filter(|sample| sample[1] > bound).count()
+    };
+    for count in [4, 16] {
+        let (seen, widened) = (exceeded(count, Method::MinMax), exceeded(count, Method::Auto));
+        assert!(widened < 60 && seen > 2 * widened, "{count}: {seen} {widened}");
+    }
+    assert_eq!(range(&all[..4], Method::Auto).0, 0.0, "an end that never moved is one by nature");
+    assert_eq!(range(&all[..128], Method::Auto), range(&all[..128], Method::MinMax));
+    let same = vec![vec![-1.0, 5.0]; 3];
+    assert_eq!(range(&same, Method::Auto), (-1.0, 5.0));
+}
+
+#[test]
+fn nothing_is_widened_past_what_can_be() {
+    // Ends on one side of zero stay there, and no end moves further than the largest magnitude.
+    let (min, max) = range(&[vec![0.5, 1.0], vec![0.1, 9.0]], Method::Auto);
+    assert!(min == 0.0 && max > 9.0 && max <= 18.0, "{min} {max}");
+    let (min, max) = range(&[vec![-9.0, -0.5], vec![-1.0, -0.1]], Method::Auto);
+    assert!(max == 0.0 && (-18.0..-9.0).contains(&min), "{min} {max}");
+    let mut bounded = seen(&[vec![0.0, 3.0], vec![0.0, 5.5]]);
+    bounded.values.get_mut(&0).unwrap().bounds.max = Some(6.0);
+    assert_eq!(bounded.statistics(Method::Auto).values[&0].range, Some(Range { min: 0.0, max: 6.0 }));
 }

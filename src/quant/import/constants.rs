@@ -2,6 +2,7 @@
 
 use super::super::materialize::extents;
 use super::super::range::{Params, Range};
+use super::super::weights::is_worth_four_bits;
 use super::form::Form;
 use crate::graph::{Graph, Quant, ValueId};
 use crate::tensor::{DType, Tensor};
@@ -87,6 +88,26 @@ pub(super) fn integers(data: &Tensor, scale: &[f32], axis: usize) -> Result<Tens
         }
     }
     Ok(Tensor::from_vec(data.shape(), stored))
+}
+
+/// The integers that a constant came from, with their zero point, where there is one for all.
+pub(super) fn with_zero_point(data: &Tensor, scale: f32, zero_point: i64) -> Option<Tensor> {
+    let store = |&w: &f32| {
+        let q = (f64::from(w) / f64::from(scale)).round_ties_even() + zero_point as f64;
+        (-128.0..=127.0).contains(&q).then_some(q as i8)
+    };
+    let stored: Option<Vec<i8>> = data.view::<f32>().ok()?.iter().map(store).collect();
+    Some(Tensor::from_vec(data.shape(), stored.filter(|_| is_sane(scale))?))
+}
+
+/// 8-bit integers in 4 bits, if these hold all of them and the model saves by it.
+pub(super) fn narrowed(data: Tensor) -> Tensor {
+    let Ok(values) = data.view::<i8>() else { return data };
+    let fits = is_worth_four_bits(&data) && values.iter().all(|q| (-8..=7).contains(q));
+    if !fits {
+        return data;
+    }
+    Tensor::of_nibbles(DType::I4, data.shape(), values.iter().map(|&q| q as u8))
 }
 
 /// A constant stored in `form`, and whether its integers stand for the very numbers.

@@ -1,7 +1,8 @@
 //! Whether a node has an integer kernel for the scales around it.
 
+use super::super::WeightOptions;
 use super::super::spec::{Asked, Bound, Outcome, Role, Rule, Treatment, compares, has_int16, treatment};
-use super::constants::{Weights, own_form, stored};
+use super::constants::{Weights, narrowed, own_form, stored};
 use super::form::Form;
 use super::wanted::Wanted;
 use crate::graph::{Graph, Node, Precision, Quant, ValueId};
@@ -35,6 +36,11 @@ pub(super) trait Stores {
     fn made_as(&self, id: ValueId) -> Option<(Form, bool)>;
 }
 
+/// Weights of 4 bits wherever the kernel takes them and the model has no more.
+fn asked() -> Asked {
+    Asked { weights: WeightOptions { bits: 4, ..WeightOptions::default() }, ..Asked::default() }
+}
+
 const NO_INT16: &str = "there is no int16 kernel that is right";
 
 /// Integers of averages are rounded before they are brought to the scale of the result: no more than this part of its step.
@@ -50,7 +56,7 @@ impl<S: Stores> Judge<'_, S> {
     /// # Errors
     /// What is in the way, as a reason.
     pub(super) fn plan(&self, node: &Node) -> Result<Plan, String> {
-        let rule = match treatment(self.graph, node, Asked::default()) {
+        let rule = match treatment(self.graph, node, asked()) {
             Treatment::Integer(rule) if !compares(&node.op) => rule,
             Treatment::Float(reason) => return Err(reason.into()),
             Treatment::Integer(_) | Treatment::Untouched => return Err("it compares real numbers".into()),
@@ -153,10 +159,11 @@ impl<S: Stores> Judge<'_, S> {
     fn layer(&self, node: &Node, rule: &Rule, operands: &mut [Want], scales: &mut [f64]) -> Result<(), String> {
         let mut weights = None;
         for (i, role) in rule.operands.iter().enumerate() {
-            if let (Role::Weight { axis, .. }, Some(id)) = (role, node.input(i)) {
+            if let (Role::Weight { axis, bits, .. }, Some(id)) = (role, node.input(i)) {
                 let of = Weights::of(self.graph, id, *axis)?;
                 scales[i] = of.scale.iter().copied().fold(0.0, f32::max).into();
-                operands[i] = Want::Constant(of.data.clone(), of.quant());
+                let data = if *bits == 4 { narrowed(of.data.clone()) } else { of.data.clone() };
+                operands[i] = Want::Constant(data, of.quant());
                 weights = Some(of);
             }
         }

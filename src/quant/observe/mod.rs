@@ -19,7 +19,7 @@ mod statistics;
 
 pub use exact::ExactSum;
 pub use histogram::Histogram;
-pub use seen::{Observations, Seen};
+pub use seen::{Bounds, Observations, Seen};
 pub use statistics::{Observed, Statistics};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ use rustc_hash::FxHashSet;
 
 use self::extremes::{Extremes, lowest_row_maximum};
 use super::range::{Range, stands_for_infinity};
-use super::spec::{Sees, sees};
+use super::spec::{Sees, bounds, sees};
 use crate::graph::{Execute, Graph, Type, ValueId};
 use crate::tensor::{DType, Tensor};
 
@@ -156,6 +156,8 @@ pub fn observe_part(
 struct Observer<'a> {
     graph: &'a Graph,
     producers: Vec<Option<usize>>,
+    /// Where each value must lie.
+    bounds: Vec<Range>,
     /// Values whose rows a softmax compares.
     logits: FxHashSet<ValueId>,
     /// Constants with an infinite element.
@@ -178,7 +180,7 @@ impl<'a> Observer<'a> {
             .filter(|(_, v)| v.data.as_ref().is_some_and(|data| data.dtype().is_float() && holds_infinity(data)))
             .map(|(i, _)| ValueId(i as u32))
             .collect();
-        Observer { graph, producers: graph.producers(), logits, infinite }
+        Observer { graph, producers: graph.producers(), bounds: bounds(graph), logits, infinite }
     }
 
     /// Runs one sample and adds what it shows to `seen`.
@@ -243,7 +245,7 @@ impl<'a> Observer<'a> {
             }
             infinite.insert(id);
         }
-        let name = || Seen::new(&self.graph.value(id).name);
+        let name = || Seen::new(&self.graph.value(id).name, self.bounds[id.0 as usize]);
         let value = seen.values.entry(id.0).or_insert_with(name);
         let range = if extremes.infinite { Range::of(&values) } else { extremes.range };
         value.add(range);

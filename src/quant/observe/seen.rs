@@ -8,11 +8,20 @@ use super::exact::ExactSum;
 use super::histogram::Histogram;
 use crate::quant::range::Range;
 
+/// Ends that no sample can go past, such as the zero of a `RELU`; `None` where there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bounds {
+    pub min: Option<f32>,
+    pub max: Option<f32>,
+}
+
 /// What was seen of one value over all samples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
     /// Name of the value, to recognize the graph by.
     pub name: String,
+    /// Where it must lie whatever the sample is.
+    pub bounds: Bounds,
     /// Samples in which it had finite elements.
     pub samples: u64,
     /// Hull of the finite elements; `None` where none was finite.
@@ -50,8 +59,10 @@ impl Observations {
 }
 
 impl Seen {
-    pub(super) fn new(name: &str) -> Seen {
-        Seen { name: name.into(), ..Seen::default() }
+    pub(super) fn new(name: &str, bounds: Range) -> Seen {
+        let finite = |end: f32| Some(end).filter(|end| end.is_finite());
+        let bounds = Bounds { min: finite(bounds.min), max: finite(bounds.max) };
+        Seen { name: name.into(), bounds, ..Seen::default() }
     }
 
     /// Takes in one sample: hull of its finite elements, where it has any.

@@ -8,10 +8,15 @@
 //!
 //! This is the only place in the room, with [`sees`], that names operators.
 
+mod bounds;
+mod samples;
 mod sees;
+mod table;
 mod wide;
 
+pub(super) use bounds::bounds;
 pub(super) use sees::{Sees, sees};
+pub use table::{IntegerForm, IntegerKernel, integer_kernels};
 pub(super) use wide::has_int16;
 
 use super::form::{Form, Grid};
@@ -108,9 +113,9 @@ const RUN_TIME_WEIGHTS: &str = "its weights or bias are computed at run time, an
 const NO_KERNEL: &str = "there is no int8 kernel";
 const FUSED: &str = "integer kernels know no fused TANH or SIGN_BIT";
 const COARSE: &str = "near zero its result changes faster than 8 bits can follow";
-const SPREAD: &str = "its results span more orders of magnitude than 8 bits can";
+const SPREAD: &str = "its results span more orders of magnitude than integers can";
 const NO_WIDE_KERNEL: &str = "there is no int16 kernel that is right";
-const EXACT: &str = "near the threshold, rounding to 8 bits changes what a comparison says";
+const EXACT: &str = "near the threshold, rounding changes what a comparison says";
 
 /// The row of a node: what its operator, the types of its operands and which of them are constant come to.
 pub(super) fn treatment(graph: &Graph, node: &Node, asked: Asked) -> Treatment {

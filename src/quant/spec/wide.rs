@@ -8,7 +8,7 @@ use crate::graph::{Binary, Op, Pool, Reduce, Unary};
 pub(super) enum Wide {
     /// Right to one step of its result.
     Right,
-    /// It looks results up in a table, or has a scale of its own: off by two or three steps of 65536.
+    /// It looks results up in a table, or interpolates with fractions of 10 bits: off by some steps of 65536.
     Near,
     /// Off by so much that 8 bits do no worse.
     Far(&'static str),
@@ -39,7 +39,8 @@ pub(super) fn kernel(op: &Op) -> Wide {
         Op::Reduce { kind: Reduce::Mean | Reduce::Max | Reduce::Min, .. } => Wide::Right,
         Op::Reduce { kind: Reduce::Prod, .. } => Wide::Near,
         Op::Compare(_) => Wide::Right,
-        Op::ResizeBilinear { .. } | Op::ResizeNearest { .. } => Wide::Right,
+        Op::ResizeBilinear { .. } => Wide::Near,
+        Op::ResizeNearest { .. } => Wide::Right,
         Op::Reshape
         | Op::Squeeze { .. }
         | Op::ExpandDims

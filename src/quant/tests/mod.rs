@@ -2,12 +2,15 @@
 
 mod account;
 mod constants;
+mod edges;
 mod islands;
 mod masks;
+mod mixed;
 mod observing;
 mod random;
 mod running;
 mod scales;
+mod steps;
 
 use super::*;
 use crate::graph::{
@@ -18,6 +21,8 @@ use crate::tensor::{DType, Tensor};
 
 /// A float graph under construction, with what calibration would see of it.
 struct Net {
+    /// No neighbours are made for an operator under test.
+    alone: bool,
     graph: Graph,
     statistics: Statistics,
 }
@@ -30,7 +35,7 @@ struct Int8 {
 
 impl Net {
     fn new() -> Net {
-        Net { graph: Graph::new("test"), statistics: Statistics { samples: 1, ..Statistics::default() } }
+        Net { alone: false, graph: Graph::new("test"), statistics: Statistics { samples: 1, ..Statistics::default() } }
     }
 
     /// Names a value and says what calibration saw of it.
@@ -188,6 +193,21 @@ const SAME_SCALE: &[&str] = &[
     "ONE_HOT",
 ];
 
+/// Types of the first two operands on which kernels load, run and compute something else (quantization-spec, sections 2, 4 and 5).
+const BROKEN: &[(&str, Option<DType>, Option<DType>)] = &[
+    ("CONV_2D", Some(DType::I16), Some(DType::I16)),
+    ("CONV_2D", Some(DType::I16), Some(DType::I2)),
+    ("DEPTHWISE_CONV_2D", Some(DType::I16), Some(DType::I16)),
+    ("DEPTHWISE_CONV_2D", Some(DType::I16), Some(DType::I4)),
+    ("DEPTHWISE_CONV_2D", Some(DType::I16), Some(DType::I2)),
+    ("PRELU", Some(DType::I16), Some(DType::I16)),
+    ("NEG", Some(DType::I8), None),
+    ("NEG", Some(DType::I16), None),
+    ("DIV", Some(DType::I8), Some(DType::I8)),
+    ("SCATTER_ND", Some(DType::I32), Some(DType::I8)),
+    ("EMBEDDING_LOOKUP", Some(DType::I32), Some(DType::I16)),
+];
+
 /// What every quantized graph must keep to, in this room's own words and not in those of its table.
 fn assert_sound(graph: &Graph) {
     let violations = verify(&Model::single(graph.clone()));
@@ -197,29 +217,34 @@ fn assert_sound(graph: &Graph) {
         let ids = node.inputs.iter().flatten().chain(&node.outputs);
         let dtypes: Vec<DType> = ids.clone().map(|&id| graph.dtype(id)).collect();
         let border = matches!(node.op, Op::Quantize { .. } | Op::Dequantize);
-        let mixed = dtypes.contains(&DType::I8) && dtypes.contains(&DType::F32);
-        assert!(border || !mixed, "{} mixes float and int8:\n{graph}", place());
+        let integers = dtypes.iter().any(|dtype| matches!(dtype, DType::I8 | DType::I16));
+        assert!(border || !integers || !dtypes.contains(&DType::F32), "{} mixes float and integers:\n{graph}", place());
         let stored: Vec<&crate::graph::Value> =
-            ids.map(|&id| graph.value(id)).filter(|v| v.ty.dtype == DType::I8).collect();
+            ids.map(|&id| graph.value(id)).filter(|v| matches!(v.ty.dtype, DType::I8 | DType::I16)).collect();
         for value in &stored {
             let quant = value.quant.as_ref();
-            assert!(quant.is_some(), "{:?} is int8 without a scale", value.name);
+            assert!(quant.is_some(), "{:?} is stored without a scale", value.name);
             let zero_points = match quant {
                 Some(crate::graph::Quant::Affine { zero_point, .. }) => zero_point.as_slice(),
                 _ => &[],
             };
-            assert!(zero_points.iter().all(|z| (-128..=127).contains(z)), "{:?}", value.name);
+            let most = if value.ty.dtype == DType::I8 { -128..=127 } else { 0..=0 };
+            assert!(zero_points.iter().all(|z| most.contains(z)), "{:?}", value.name);
         }
+        let types = |i: usize| dtypes.get(i).copied();
+        assert!(!BROKEN.contains(&(node.op.name(), types(0), types(1))), "{}: {:?}", place(), (types(0), types(1)));
         if SAME_SCALE.contains(&node.op.name()) {
             let first = stored.first().map(|v| &v.quant);
             assert!(stored.iter().all(|v| Some(&v.quant) == first), "{} has several scales:\n{graph}", place());
         }
-        let prescribed = match node.op.name() {
-            "SOFTMAX" | "LOGISTIC" => Some((1.0 / 256.0, -128)),
-            "TANH" | "L2_NORMALIZATION" => Some((1.0 / 128.0, 0)),
+        let dtype = graph.dtype(node.outputs[0]);
+        let prescribed = match (node.op.name(), dtype) {
+            ("SOFTMAX" | "LOGISTIC" | "TANH", DType::I16) => Some((1.0 / 32768.0, 0)),
+            ("SOFTMAX" | "LOGISTIC", DType::I8) => Some((1.0 / 256.0, -128)),
+            ("TANH" | "L2_NORMALIZATION", DType::I8) => Some((1.0 / 128.0, 0)),
             _ => None,
         };
-        if let (Some(prescribed), DType::I8) = (prescribed, graph.dtype(node.outputs[0])) {
+        if let Some(prescribed) = prescribed {
             let quant = graph.value(node.outputs[0]).quant.as_ref();
             assert_eq!(quant.and_then(|q| q.as_per_tensor()), Some(prescribed), "{}", place());
         }
@@ -235,16 +260,18 @@ fn assert_weights_sound(graph: &Graph, node: &Node) {
         _ => return,
     };
     let (Some(x), Some(w)) = (node.input(x), node.input(w)) else { return };
-    if graph.dtype(x) != DType::I8 {
-        return;
-    }
+    let bias_type = match graph.dtype(x) {
+        DType::I8 => DType::I32,
+        DType::I16 => DType::I64,
+        _ => return,
+    };
     let Some(crate::graph::Quant::Affine { scale, zero_point, .. }) = &graph.value(w).quant else { panic!("weights") };
     assert!(zero_point.iter().all(|&z| z == 0));
     let stored = graph.constant(w).unwrap().to_i64s().unwrap();
     assert!(stored.iter().all(|q| (-127..=127).contains(q)));
     let (x_scale, _) = graph.value(x).quant.as_ref().and_then(|q| q.as_per_tensor()).unwrap();
     let Some(bias) = node.input(b) else { return };
-    assert_eq!(graph.dtype(bias), DType::I32);
+    assert_eq!(graph.dtype(bias), bias_type);
     let Some(crate::graph::Quant::Affine { scale: bias_scale, .. }) = &graph.value(bias).quant else { panic!("bias") };
     let products: Vec<f32> = scale.iter().map(|w| x_scale * w).collect();
     assert_eq!(bias_scale, &products);

@@ -83,7 +83,7 @@ proptest! {
             outputs.push(extra);
         }
         let options = IntegerOptions { every_kernel };
-        let mut again = Net { graph: net.graph.clone(), statistics: net.statistics.clone() };
+        let mut again = Net { graph: net.graph.clone(), statistics: net.statistics.clone(), ..Net::new() };
         let int8 = net.quantize_with(&outputs, options);
         // Nothing is converted and converted back at once.
         let producers = int8.graph.producers();

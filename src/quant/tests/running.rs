@@ -8,7 +8,7 @@ use crate::runtime::{ElementType, Input, Kernels, Library, Options, RuntimeError
 use crate::tflite;
 
 /// Makes a float graph and returns its output.
-type Build = fn(&mut Net) -> ValueId;
+pub(super) type Build = fn(&mut Net) -> ValueId;
 
 pub(super) fn library() -> Option<Library> {
     match Library::find(None) {
@@ -41,7 +41,13 @@ pub(super) fn run(
     let mut session = Session::new(library, file, &Options { threads: 1, kernels })?;
     let inputs = graph.inputs.iter().zip(inputs).map(|(&id, tensor)| Input {
         name: &graph.value(id).name,
-        element_type: if tensor.dtype() == DType::F32 { ElementType::Float32 } else { ElementType::Int32 },
+        element_type: match tensor.dtype() {
+            DType::F32 => ElementType::Float32,
+            DType::I8 => ElementType::Int8,
+            DType::U8 => ElementType::UInt8,
+            DType::I16 => ElementType::Int16,
+            _ => ElementType::Int32,
+        },
         dims: tensor.shape(),
         bytes: tensor.bytes(),
     });
@@ -49,17 +55,26 @@ pub(super) fn run(
 }
 
 /// A quantized graph with what the float graph makes of some inputs.
-struct Case {
-    graph: Graph,
-    report: QuantReport,
-    inputs: Vec<Tensor>,
+pub(super) struct Case {
+    pub(super) graph: Graph,
+    pub(super) report: QuantReport,
+    pub(super) inputs: Vec<Tensor>,
     expected: Vec<Tensor>,
 }
 
 impl Case {
     /// `scale` is that of the inputs; integer inputs count up from zero.
     fn new(build: Build, scale: f32, options: IntegerOptions) -> Case {
-        let mut net = Net::new();
+        Case::of(Net::new(), build, (scale, 0), Quantize::Int8.into(), options)
+    }
+
+    /// Every operator alone, with every kernel: `seed` makes other numbers.
+    pub(super) fn alone(build: Build, (scale, seed): (f32, usize), choice: Choice) -> Case {
+        let net = Net { alone: true, ..Net::new() };
+        Case::of(net, build, (scale, seed), choice, IntegerOptions { every_kernel: true })
+    }
+
+    fn of(mut net: Net, build: Build, (scale, of): (f32, usize), choice: Choice, options: IntegerOptions) -> Case {
         let output = build(&mut net);
         let mut graph = net.graph;
         graph.outputs = vec![output];
@@ -67,7 +82,7 @@ impl Case {
             let shape = graph.shape(id).as_fixed().unwrap();
             let len = shape.iter().product();
             match graph.dtype(id) {
-                DType::F32 => Tensor::from_vec(&shape, noise(len, seed).iter().map(|x| x * scale).collect()),
+                DType::F32 => Tensor::from_vec(&shape, noise(len, seed + 7 * of).iter().map(|x| x * scale).collect()),
                 _ => Tensor::from_vec(&shape, (0..len as i32).collect()),
             }
         };
@@ -76,7 +91,7 @@ impl Case {
         let expected = runner.run(&inputs).unwrap();
         let seen = observe(&graph, &runner, &vec![inputs.clone()], &|| ()).unwrap();
         let statistics = seen.statistics(Method::MinMax);
-        let report = quantize_integer(&mut graph, &statistics, &Choices::all(Quantize::Int8), options).unwrap();
+        let report = quantize_integer(&mut graph, &statistics, &Choices::all(choice), options).unwrap();
         assert_sound(&graph);
         Case { graph, report, inputs, expected }
     }
@@ -108,6 +123,9 @@ fn op(net: &mut Net, op: Op, inputs: &[ValueId]) -> ValueId {
 /// `op` between two operators that compute in int8 whatever their neighbours do.
 fn between(net: &mut Net, make: impl Fn(&mut Net, ValueId) -> ValueId) -> ValueId {
     let x = image(net);
+    if net.alone {
+        return make(net, x);
+    }
     let x = net.conv(x, "before", (0.0, 0.0));
     let y = make(net, x);
     // A matrix product is worth int8, and fits behind anything: it sums up what is there.
@@ -117,13 +135,22 @@ fn between(net: &mut Net, make: impl Fn(&mut Net, ValueId) -> ValueId) -> ValueI
     net.op(fc, &[y, weights], "after", (0.0, 0.0))
 }
 
+/// A value of the shape of `x`, computed where an operator has neighbours.
+fn another(net: &mut Net, x: ValueId) -> ValueId {
+    if net.alone {
+        let shape = net.graph.shape(x).as_fixed().unwrap();
+        return net.input(&format!("x{}", net.graph.inputs.len()), &shape, (0.0, 0.0));
+    }
+    net.conv(x, "other", (0.0, 0.0))
+}
+
 fn unary(net: &mut Net, kind: Unary) -> ValueId {
     between(net, |net, x| op(net, Op::Unary(kind), &[x]))
 }
 
 fn binary(net: &mut Net, kind: Binary) -> ValueId {
     between(net, |net, x| {
-        let y = net.conv(x, "other", (0.0, 0.0));
+        let y = another(net, x);
         op(net, Op::Binary(kind, Activation::None), &[x, y])
     })
 }
@@ -144,8 +171,7 @@ fn reduce(net: &mut Net, kind: Reduce) -> ValueId {
 
 fn concat(net: &mut Net, parts: usize) -> ValueId {
     between(net, |net, x| {
-        let parts: Vec<ValueId> =
-            (0..parts).map(|i| if i % 2 == 0 { x } else { net.conv(x, "part", (0.0, 0.0)) }).collect();
+        let parts: Vec<ValueId> = (0..parts).map(|i| if i % 2 == 0 { x } else { another(net, x) }).collect();
         op(net, Op::Concatenation { axis: 3 }, &parts)
     })
 }
@@ -173,7 +199,7 @@ fn window(padding: Padding, stride: usize) -> Window2d {
 }
 
 #[rustfmt::skip]
-const ROWS: &[(&str, Build)] = &[
+pub(super) const ROWS: &[(&str, Build)] = &[
     ("ABS", |net| unary(net, Unary::Abs)),
     ("ELU", |net| unary(net, Unary::Elu)),
     ("GELU", |net| unary(net, Unary::Gelu)),
@@ -200,7 +226,7 @@ const ROWS: &[(&str, Build)] = &[
     ("MUL", |net| by_constant(net, Binary::Mul)),
     ("MUL", |net| by_constant(net, Binary::Div)),
     ("SELECT_V2", |net| between(net, |net, x| {
-        let y = net.conv(x, "other", (0.0, 0.0));
+        let y = another(net, x);
         let which: Vec<bool> = (0..24).map(|i| i % 3 == 0).collect();
         let which = net.graph.add_constant("which", Tensor::from_bools(&[1, 4, 6, 1], &which));
         op(net, Op::Select, &[which, x, y])
@@ -209,6 +235,13 @@ const ROWS: &[(&str, Build)] = &[
     ("L2_NORMALIZATION", |net| between(net, |net, x| op(net, Op::L2Normalization, &[x]))),
     ("CONV_2D", |net| conv(net, Op::Conv2d { window: window(Padding::Same, 2), activation: Activation::Relu }, &[5, 3, 3, 4], 5)),
     ("CONV_2D", |net| conv(net, Op::Conv2d { window: window(Padding::Valid, 1), activation: Activation::None }, &[4, 3, 3, 2], 4)),
+    ("CONV_2D", |net| conv(net, Op::Conv2d { window: window(Padding::Same, 1), activation: Activation::None }, &[64, 3, 3, 4], 64)),
+    ("CONV_2D", |net| conv(net, Op::Conv2d { window: window(Padding::Same, 1), activation: Activation::None }, &[128, 3, 3, 2], 128)),
+    ("FULLY_CONNECTED", |net| {
+        let x = image(net);
+        let weights = net.constant(&[512, 4], noise(2048, 3));
+        op(net, Op::FullyConnected { keep_num_dims: true, asymmetric_inputs: false, activation: Activation::None }, &[x, weights])
+    }),
     ("DEPTHWISE_CONV_2D", |net| {
         let what = Op::DepthwiseConv2d { window: window(Padding::Same, 1), multiplier: 2, activation: Activation::Relu6 };
         conv(net, what, &[1, 3, 3, 8], 8)
@@ -290,7 +323,7 @@ const ROWS: &[(&str, Build)] = &[
         let parts = Builder::new(&mut net.graph, &NoEvaluate).emit(Op::SplitV { parts: 2 }, &[Some(x), Some(sizes), Some(axis)]);
         op(net, Op::Binary(Binary::Add, Activation::None), &parts.unwrap())
     })),
-    ("PACK", |net| between(net, |net, x| { let y = net.conv(x, "other", (0.0, 0.0)); op(net, Op::Pack { axis: 1 }, &[x, y]) })),
+    ("PACK", |net| between(net, |net, x| { let y = another(net, x); op(net, Op::Pack { axis: 1 }, &[x, y]) })),
     ("UNPACK", |net| between(net, |net, x| {
         let parts = Builder::new(&mut net.graph, &NoEvaluate).emit(Op::Unpack { axis: 1, parts: 4 }, &[Some(x)]).unwrap();
         op(net, Op::Binary(Binary::Add, Activation::None), &parts[1..3])
@@ -333,7 +366,7 @@ const ROWS: &[(&str, Build)] = &[
 
 /// Rows that are used on request only: what they lose shows in the figures.
 #[rustfmt::skip]
-const LOSSY: &[(&str, f64, Build)] = &[
+pub(super) const LOSSY: &[(&str, f64, Build)] = &[
     ("EXP", 25.0, |net| unary(net, Unary::Exp)),
     ("SQRT", 15.0, |net| between(net, |net, x| { let x = op(net, Op::Unary(Unary::Abs), &[x]); op(net, Op::Unary(Unary::Sqrt), &[x]) })),
     ("LOG", 15.0, |net| between(net, |net, x| { let x = above(net, x); op(net, Op::Unary(Unary::Log), &[x]) })),
