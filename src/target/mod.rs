@@ -34,8 +34,9 @@ pub use c_array::CArray;
 pub(crate) use fit::write_misfits;
 pub use fit::{Fit, Misfit, Problem, check, check_file, refused};
 
-use rule::Rule;
 use serde::Deserialize;
+
+use rule::Rule;
 
 /// What a file is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
