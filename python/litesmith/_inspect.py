@@ -64,4 +64,7 @@ class Operator:
 
 def supported_ops() -> list[Operator]:
     """The ONNX operators that are converted, by domain and name."""
-    return [Operator(**{**row, "versions": tuple(row["versions"])}) for row in _litesmith.operators()]
+    return [
+        Operator(row["domain"], row["op"], tuple(row["versions"]), row["accepts"], row["produces"], row["refuses"])
+        for row in _litesmith.operators()
+    ]

@@ -68,7 +68,7 @@ def arrays(samples: Samples) -> Union[NamedArrays, OrderedArrays]:
 
 
 def array(value: Any, copy: bool = False) -> np.ndarray[Any, Any]:
-    """A contiguous array in this machine's order of bytes."""
+    """A contiguous array in this machine's order of bytes; it shares memory with what is one already, unless asked to ``copy``."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     taken = np.asarray(value)

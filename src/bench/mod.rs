@@ -45,7 +45,8 @@ pub struct Timing {
     pub milliseconds: Spread,
     /// Milliseconds from the file's bytes to the end of the first run.
     pub start_milliseconds: f64,
-    /// Memory that loading and the first run took and kept; `None` where the system doesn't tell.
+    /// Memory that loading and the first run took and kept; `None` where the system doesn't tell. The first file also bears what the
+    /// runtime takes once.
     pub memory_bytes: Option<u64>,
 }
 
