@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 from functools import cached_property
-from typing import Any, Iterator, Mapping, Optional, Union
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, Union
 
 from litesmith import _litesmith, _runtime
 from litesmith._inspect import Inspection, inspect
 from litesmith._samples import Samples, array
 from litesmith._source import OnnxModel
 from litesmith._verify import Verification, verify
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Report(Mapping[str, Any]):
@@ -99,6 +100,8 @@ class Model:
             RuntimeUnavailable: LiteRT is not installed.
             RunError: LiteRT can't run the file.
         """
+        import numpy as np
+
         key = (threads, xnnpack)
         if key not in self._sessions:
             self._sessions[key] = _litesmith.Session(self._bytes, _runtime.library(), threads, xnnpack)
@@ -125,6 +128,8 @@ class Model:
 
 def _as(value: np.ndarray[Any, Any], dtype: Optional[str]) -> np.ndarray[Any, Any]:
     """With the input's dtype, where that keeps the kind of number."""
+    import numpy as np
+
     if dtype is None or dtype not in np.sctypeDict:
         return value
     return value.astype(dtype, copy=False) if np.can_cast(value.dtype, dtype, "same_kind") else value

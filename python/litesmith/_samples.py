@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Protocol, Sequence, Union, runtime_checkable
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Optional, Protocol, Sequence, Union, runtime_checkable
 
-import numpy as np
+# Where it is needed: an import of litesmith alone is to take no time.
+if TYPE_CHECKING:
+    import numpy as np
 
 Sample = Union[Mapping[str, Any], Sequence[Any], Any]
 """Arrays by the names of the inputs, or in their order, or one array. What NumPy can take for an array will do, tensors of torch
@@ -33,6 +35,8 @@ def is_path(samples: object) -> bool:
 
 def iterate(samples: Samples) -> Iterator[Sample]:
     """The samples one by one."""
+    import numpy as np
+
     if isinstance(samples, Reader):
         while (sample := samples.get_next()) is not None:
             yield sample
@@ -69,6 +73,8 @@ def arrays(samples: Samples) -> Union[NamedArrays, OrderedArrays]:
 
 def array(value: Any, copy: bool = False) -> np.ndarray[Any, Any]:
     """A contiguous array in this machine's order of bytes; it shares memory with what is one already, unless asked to ``copy``."""
+    import numpy as np
+
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     taken = np.asarray(value)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional, Union
-
-import numpy as np
 
 from litesmith import _litesmith, _runtime
 from litesmith._errors import QualityError
@@ -77,6 +73,8 @@ def verify(
         RuntimeUnavailable: LiteRT is not installed.
         VerificationError: The two can't be compared, or tract can't run the model.
     """
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="litesmith-") as folder:
         place = Path(folder)
         path = _stored(file, place / "model.tflite")
@@ -99,6 +97,10 @@ def _samples(inputs: Samples, file: str, folder: Path) -> str:
     """The path of the samples, in `folder` where they were no files."""
     if isinstance(inputs, (str, os.PathLike)):
         return os.fspath(inputs)
+    import zipfile
+
+    import numpy as np
+
     folder.mkdir()
     names: Optional[list[str]] = None
     for number, sample in enumerate(iterate(inputs)):
