@@ -31,7 +31,7 @@ pub(super) struct Function {
 pub(super) const DEEPEST: usize = 64;
 
 /// Nodes, names and numbers that calls may come to.
-const LARGEST: usize = 1 << 23;
+const LARGEST: usize = 1 << 22;
 
 /// Puts bodies in place of calls, in `graph` and the graphs inside it.
 pub(super) fn inline(graph: &mut Graph, functions: &BTreeMap<Key, Function>) -> Result<(), ReadError> {

@@ -49,9 +49,9 @@ fn the_mean_of_extremes_is_not_that_of_all() {
 #[test]
 fn percentiles_cut_half_at_either_end() {
     let even: Vec<f32> = (0..4096).map(|i| i as f32 - 2048.0).collect();
-    let (min, max) = range(&[even.clone()], Method::Percentile(50.0));
+    let (min, max) = range(std::slice::from_ref(&even), Method::Percentile(50.0));
     assert!((-1028.0..=-1020.0).contains(&min) && (1020.0..=1028.0).contains(&max), "{min} {max}");
-    assert_eq!(range(&[even.clone()], Method::Percentile(100.0)), (-2048.0, 2047.0));
+    assert_eq!(range(std::slice::from_ref(&even), Method::Percentile(100.0)), (-2048.0, 2047.0));
     let (min, max) = range(&[even], Method::Percentile(0.0));
     assert!(max - min <= 8.0, "{min} {max}");
 }
@@ -67,9 +67,9 @@ fn one_huge_outlier_is_cut() {
     assert!(range(&samples, Method::Entropy).1 < 300.0);
     let mut moderate = normal(8000);
     moderate[77] = 30.0;
-    assert!(range(&[moderate.clone()], Method::Entropy).1 < 15.0);
+    assert!(range(std::slice::from_ref(&moderate), Method::Entropy).1 < 15.0);
     // Its error, squared, outweighs what 8000 elements would gain; over more samples it no longer does.
-    assert!(range(&[moderate.clone()], Method::Mse).1 > 25.0);
+    assert!(range(std::slice::from_ref(&moderate), Method::Mse).1 > 25.0);
     let mut many = vec![normal(8000); 200];
     many[9] = moderate;
     assert!(range(&many, Method::Mse).1 < 15.0);
@@ -109,10 +109,10 @@ fn masks_stay_for_the_solver_to_judge() {
 #[test]
 fn no_method_goes_past_what_was_seen() {
     for values in [normal(5000), normal(50).iter().map(|x| x.abs()).collect(), vec![3.0, 4.0, 1e-20, 7.0]] {
-        let all = range(&[values.clone()], Method::MinMax);
+        let all = range(std::slice::from_ref(&values), Method::MinMax);
         for method in ALL {
             // One sample tells nothing of how samples differ: nothing is widened.
-            let (min, max) = range(&[values.clone()], method);
+            let (min, max) = range(std::slice::from_ref(&values), method);
             assert!(all.0 <= min && min <= max && max <= all.1, "{method:?}: {min} {max}");
         }
     }
