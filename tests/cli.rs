@@ -31,7 +31,7 @@ fn int8() -> Vec<String> {
 fn help_is_given() {
     let ran = litesmith(["--help"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    for subcommand in ["check", "convert", "inspect", "verify", "ops"] {
+    for subcommand in ["bench", "check", "convert", "inspect", "verify", "ops"] {
         says(&ran.stdout, &[subcommand]);
         let ran = litesmith([subcommand, "--help"]);
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{subcommand}");
@@ -54,6 +54,8 @@ fn wrong_usage_has_a_code_of_its_own() {
         &["convert", &model, "--output", ""],
         &["convert", &model, "--shape", "1,2"],
         &["inspect"],
+        &["bench"],
+        &["bench", &model, "--xnnpack", "maybe"],
         &["verify", &model],
         &["verify", &model, "--against", &model, "--min-sqnr", "much"],
         &["ops", "Conv"],
@@ -197,6 +199,45 @@ fn the_same_bytes_at_every_run() {
         for threads in [1, 1, 2] {
             assert!(bytes(&args, threads) == library, "{args:?} with {threads} threads");
         }
+    }
+}
+
+#[test]
+fn files_are_timed_side_by_side() {
+    let Some(library) = litert() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (float, small) = (folder.path().join("float.tflite"), folder.path().join("small.tflite"));
+    convert_digits(&float, &["--quiet"], 1);
+    convert_digits(&small, &["--quiet", "--quantize", "dynamic"], 1);
+    let bench = |args: &[&str]| {
+        let mut command = command();
+        run(command.arg("bench").arg("--runtime").arg(library.path()).args(["--seconds", "0.05"]).args(args))
+    };
+    let (float, small) = (float.display().to_string(), small.display().to_string());
+    let ran = bench(&[&float, &small, "--threads", "1,2", "--xnnpack", "on,off", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let timings = report["timings"].as_array().unwrap();
+    assert_eq!(timings.len(), 8);
+    for (i, timing) in timings.iter().enumerate() {
+        let of = |field: &str| timing["milliseconds"][field].as_f64().unwrap();
+        assert!(0.0 < of("min") && of("min") <= of("p10") && of("p10") <= of("median"), "{timing}");
+        assert!(of("median") <= of("p90") && of("p90") <= of("max") && of("count") >= 5.0, "{timing}");
+        assert_eq!(timing["file"], *[&float, &small][i % 2]);
+        assert_eq!((&timing["threads"], &timing["xnnpack"]), (&(1 + i / 4).into(), &(i / 2 % 2 == 0).into()));
+    }
+    says(&bench(&[&float, &small]).stdout, &["median", "float.tflite", "small.tflite", "1.00x"]);
+    let wrong: &[(&[&str], &str)] = &[
+        (&["nowhere.tflite"], "nowhere.tflite"),
+        (&[&float, "--threads", "0"], "--threads 0"),
+        (&[&float, "--seconds", "inf"], "--seconds inf"),
+        (&[&float, "--shape", "nobody=1"], "nobody"),
+        (&[&float, "--shape", "image=1,2"], "image"),
+    ];
+    for (args, named) in wrong {
+        let ran = bench(args);
+        assert_eq!(ran.code, Some(1), "{args:?}");
+        says(&is_clear(&ran.stderr), &[named]);
     }
 }
 
