@@ -230,7 +230,6 @@ fn files_are_timed_side_by_side() {
     let wrong: &[(&[&str], &str)] = &[
         (&["nowhere.tflite"], "nowhere.tflite"),
         (&[&float, "--threads", "0"], "--threads 0"),
-        (&[&float, "--seconds", "inf"], "--seconds inf"),
         (&[&float, "--shape", "nobody=1"], "nobody"),
         (&[&float, "--shape", "image=1,2"], "image"),
     ];
