@@ -2,13 +2,13 @@
 
 use super::role::Role::{Bias, Data, Parameter, Result, Weights};
 use super::rule::Rule::{Constant, FixedShapes, Fused, PerTensor, Quantized, Types};
-use super::rule::{At, Rule, that};
+use super::rule::{At, Rule, product, that};
 use super::{Row, Table, row};
 use crate::graph::{Op, SliceMasks};
 use crate::tensor::DType::{I8, I32, U8};
 
 pub(super) const TABLE: Table = Table {
-    source: "coral.ai, TensorFlow models on the Edge TPU: supported operations (as of compiler 16.0); sizes may push more to the CPU",
+    source: "Coral's list of operations for Edge TPU compiler 16.0, at second hand and not tried; sizes may push more to the CPU",
     without: "write it with other operators in the model, or end the model before it with --outputs",
     one_piece: true,
     every: &[FixedShapes, PerTensor(Data), PerTensor(Result), OUTER],
@@ -54,7 +54,7 @@ const SOFTMAX: Rule = that(
     "use a smaller head, or leave the softmax to the application",
     |at| {
         at.dims(Data).is_none_or(|dims| {
-            dims.iter().filter(|&&extent| extent > 1).count() <= 1 && dims.iter().product::<usize>() <= 16000
+            dims.iter().filter(|&&extent| extent > 1).count() <= 1 && product(dims.iter().copied()) <= 16000
         })
     },
 );
@@ -66,11 +66,12 @@ const INNER_AXES: Rule = that("it works along the batch", "use another axis", |a
         Op::Reduce { .. } => at.ints(1).unwrap_or_default(),
         _ => Vec::new(),
     };
-    rank < 4 || axes.iter().all(|&axis| axis != 0 && axis + rank != 0)
+    rank < 4 || axes.iter().all(|&axis| axis != 0 && axis != -rank)
 });
 const SPATIAL_PAD: Rule = that("it pads another axis than height and width", "pad height and width alone", |at| {
     let Some(paddings) = at.ints(1) else { return true };
-    let outer: Vec<i64> = paddings.chunks(2).map(|pair| pair.iter().sum()).collect();
+    let outer: Vec<i64> =
+        paddings.chunks(2).map(|pair| pair.iter().fold(0, |sum: i64, &n| sum.saturating_add(n))).collect();
     outer.len() < 3 || (outer.last() == Some(&0) && outer.iter().take(outer.len() - 3).all(|&sum| sum == 0))
 });
 const SPATIAL_MEAN: Rule =

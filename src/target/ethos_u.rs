@@ -2,14 +2,14 @@
 
 use super::role::Role::{Bias, Data, Index, Parameter, Result, Weights};
 use super::rule::Rule::{Alike, Constant, FixedShapes, OneGrid, PerTensor, Quantized, Rank, Types};
-use super::rule::{At, Rule, that};
+use super::rule::{At, Rule, product, that};
 use super::{Row, Table, row};
 use crate::graph::{Op, Padding};
 use crate::tensor::DType::{self, Bool, I8, I16, I32, I64, U8};
 
 /// Ethos-U55 and U65 take the same.
 pub(super) const U55: Table = Table {
-    source: "ethos-u-vela 5.2.0 (2026-09): its report of supported operators for U55 and U65, compared with its placement",
+    source: "ethos-u-vela 5.2.0: its report of supported operators for U55 and U65, compared with its placement",
     without: "write it with other operators in the model, or let the CPU run it",
     one_piece: false,
     every: &[FixedShapes],
@@ -17,7 +17,7 @@ pub(super) const U55: Table = Table {
 };
 
 pub(super) const U85: Table = Table {
-    source: "ethos-u-vela 5.2.0 (2026-09): its report of supported operators for U85, compared with its placement",
+    source: "ethos-u-vela 5.2.0: its report of supported operators for U85, compared with its placement",
     without: "write it with other operators in the model, or let the CPU run it",
     one_piece: false,
     every: &[FixedShapes],
@@ -73,20 +73,15 @@ const MAX_POOL_WINDOW: Rule = that("its window is over 256 high or 65536 in all"
 const BATCH_1: Rule = that("the batch is not 1", "convert with --batch 1", |at| {
     at.dims(Data).is_none_or(|dims| dims.len() < 4 || dims.first() == Some(&1))
 });
-const REDUCED: Rule = that(
-    "it averages over more than 4096 along an axis, or too many elements in all",
-    "average in steps in the model",
-    |at| {
-        let (Some(dims), Some(axes)) = (at.dims(Data), at.ints(1)) else { return true };
-        let most = match at.dtype(Data) {
-            Some(I16) => 1 << 16,
-            Some(U8) => 1 << 23,
-            _ => 1u64 << 24,
-        };
-        let extents: Vec<u64> = axes.iter().filter_map(|&axis| extent(&dims, axis)).collect();
-        extents.iter().product::<u64>() <= most
-    },
-);
+const REDUCED: Rule = that("it averages over too many elements", "average in steps in the model", |at| {
+    let (Some(dims), Some(axes)) = (at.dims(Data), at.ints(1)) else { return true };
+    let most = match at.dtype(Data) {
+        Some(I16) => 1 << 16,
+        Some(U8) => 1 << 23,
+        _ => 1usize << 24,
+    };
+    product(axes.iter().filter_map(|&axis| extent(&dims, axis))) <= most
+});
 const DEPTH_REDUCED: Rule = that(
     "it averages over the channels while height and width are over 1",
     "transpose so that the channels are another axis",
@@ -134,14 +129,14 @@ const TRANSPOSED_SHAPE: Rule = that(
                 return true;
             };
             let rest = if padding == Padding::Valid { k.saturating_sub(stride[i]) } else { 0 };
-            *y == x * stride[i] + rest
+            Some(*y) == x.checked_mul(stride[i]).and_then(|covered| covered.checked_add(rest))
         })
     },
 );
 const SOFTMAX_ROWS: Rule = that("it has 65536 rows or more", "split it in the model", |at| {
     at.dims(Data).is_none_or(|dims| {
         let rows = dims.len().saturating_sub(1);
-        dims.iter().take(rows).skip(rows.saturating_sub(2)).product::<usize>() < 65536
+        product(dims.iter().copied().take(rows).skip(rows.saturating_sub(2))) < 65536
     })
 });
 const FORWARD: Rule = that("it has a negative stride", "reverse with another operator", |at| {
@@ -350,9 +345,9 @@ fn tall(at: &At<'_>) -> bool {
     }
 }
 
-fn extent(dims: &[usize], axis: i64) -> Option<u64> {
+fn extent(dims: &[usize], axis: i64) -> Option<usize> {
     let axis = if axis < 0 { axis + dims.len() as i64 } else { axis };
-    dims.get(usize::try_from(axis).ok()?).map(|&extent| extent as u64)
+    dims.get(usize::try_from(axis).ok()?).copied()
 }
 
 /// Whether a resize makes height and width larger by one of these factors; one of them may stay at 1.
@@ -367,7 +362,10 @@ fn enlarged(at: &At<'_>, factors: &[usize]) -> bool {
         Op::ResizeBilinear { align_corners: true, .. } | Op::ResizeNearest { align_corners: true, .. }
     );
     let less = usize::from(align);
-    let factor = |from: usize, to: usize| factors.iter().copied().find(|&factor| (from - less) * factor == to - less);
+    let factor = |from: usize, to: usize| {
+        let (from, to) = (from.checked_sub(less)?, to.checked_sub(less)?);
+        factors.iter().copied().find(|&factor| from.checked_mul(factor) == Some(to))
+    };
     match (factor(*h, *out_h), factor(*w, *out_w)) {
         (Some(a), Some(b)) => a == b || (*h == 1 && *out_h == 1) || (*w == 1 && *out_w == 1),
         (Some(_), None) => *w == 1 && *out_w == 1,

@@ -85,6 +85,11 @@ impl<'a> At<'a> {
     }
 }
 
+/// The product of extents, which may come from any file; no more than a number can be.
+pub(super) fn product(extents: impl IntoIterator<Item = usize>) -> usize {
+    extents.into_iter().fold(1, usize::saturating_mul)
+}
+
 impl Rule {
     /// What is wrong, and what to change; `None` where the rule holds.
     pub fn broken(&self, at: &At<'_>) -> Option<(String, String)> {

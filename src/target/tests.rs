@@ -1,4 +1,4 @@
-//! The tables' form, C spelling, and the plan of the arena. What the tables say is tried against the real parts in `tests/targets.rs`.
+//! The tables' form, C spelling, and the plan of the arena. What the tables say is tried against the real parts in `tests/targets`.
 
 use super::*;
 use crate::graph::{Activation, Binary, Graph, Model, NoEvaluate, Op, Shape, Type, Unary, ValueId};

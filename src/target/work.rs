@@ -1,7 +1,7 @@
 //! How much an operator has to multiply.
 
 use super::role::Role;
-use super::rule::At;
+use super::rule::{At, product};
 use crate::graph::Op;
 
 /// Products of data and weights, or of two data, that are added up; 0 for operators without, and where shapes are unknown.
@@ -15,13 +15,13 @@ pub(super) fn multiply_adds(at: &At<'_>) -> u64 {
         }
         Op::DepthwiseConv2d { .. } => {
             let Some(dims) = at.dims(Role::Weights) else { return 0 };
-            dims.get(1).zip(dims.get(2)).map(|(height, width)| height * width)
+            dims.get(1).zip(dims.get(2)).map(|(&height, &width)| product([height, width]))
         }
         // For each operand's element: one window of each output channel.
         Op::TransposeConv { .. } | Op::Conv3dTranspose { .. } => {
             let (Some(weights), Some(data)) = (elements(Role::Weights), elements(Role::Data)) else { return 0 };
             let channels = at.dims(Role::Data).and_then(|dims| dims.last().copied()).unwrap_or(0);
-            return weights.checked_div(channels).map_or(0, |each| product(each, data));
+            return weights.checked_div(channels).map_or(0, |each| product([each, data]) as u64);
         }
         Op::Conv3d { .. } => {
             let (Some(weights), Some(dims)) = (elements(Role::Weights), at.dims(Role::Weights)) else { return 0 };
@@ -33,9 +33,5 @@ pub(super) fn multiply_adds(at: &At<'_>) -> u64 {
         }),
         _ => return 0,
     };
-    each.zip(elements(Role::Result)).map_or(0, |(each, results)| product(each, results))
-}
-
-fn product(a: usize, b: usize) -> u64 {
-    (a as u64).saturating_mul(b as u64)
+    each.zip(elements(Role::Result)).map_or(0, |(each, results)| product([each, results]) as u64)
 }
