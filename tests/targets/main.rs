@@ -6,13 +6,16 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::command::{litesmith, says};
+use common::command::{Ran, litesmith, says};
 use common::{fixtures, interpreter, shared_models};
 
-fn digits(output: &Path, args: &[&str]) -> common::command::Ran {
-    let model = fixtures().join("digits/digits.onnx").display().to_string();
-    let output = output.display().to_string();
+fn convert(model: &Path, output: &Path, args: &[&str]) -> Ran {
+    let (model, output) = (model.display().to_string(), output.display().to_string());
     litesmith(["convert", &model, "-o", &output].iter().chain(args))
+}
+
+fn digits(output: &Path, args: &[&str]) -> Ran {
+    convert(&fixtures().join("digits/digits.onnx"), output, args)
 }
 
 fn calibration() -> String {
@@ -64,20 +67,8 @@ fn the_wrong_target_is_refused_before_calibration() {
         says(&ran.stderr, &[target, "--quantize int8"]);
     }
     // Samples that can't be read are not looked at.
-    let tile = fixtures().join("cases/shape/tile_one_axis.onnx").display().to_string();
-    let output = file.display().to_string();
-    let ran = litesmith([
-        "convert",
-        &tile,
-        "-o",
-        &output,
-        "--target",
-        "tflm",
-        "--quantize",
-        "int8",
-        "--calibration",
-        "nowhere",
-    ]);
+    let tile = fixtures().join("cases/shape/tile_one_axis.onnx");
+    let ran = convert(&tile, &file, &["--target", "tflm", "--quantize", "int8", "--calibration", "nowhere"]);
     assert_eq!(ran.code, Some(1));
     says(&ran.stderr, &["tflm can't run the model", "TILE", "no kernel"]);
     assert!(!ran.stderr.contains("nowhere"), "{}", ran.stderr);
@@ -117,22 +108,9 @@ fn microcontrollers_compute_what_litert_computes() {
     if let Some(models) = shared_models() {
         for name in ["mnist/float", "mnist/digits_dsnet", "mnist/digits_lstm", "mnist/digits_vit"] {
             let file = folder.path().join(format!("{}.tflite", name.replace('/', "_")));
-            let (model, output) =
-                (models.join(name).join("model.onnx").display().to_string(), file.display().to_string());
-            let calibration = models.join("mnist/calib.npz").display().to_string();
-            let args = [
-                "convert",
-                &model,
-                "-o",
-                &output,
-                "--target",
-                "tflm",
-                "--quantize",
-                "int8",
-                "--calibration",
-                &calibration,
-            ];
-            let ran = litesmith(args);
+            let samples = models.join(name).join("io/input_*.npz").display().to_string();
+            let args = ["--target", "tflm", "--quantize", "int8", "--calibration", &samples];
+            let ran = convert(&models.join(name).join("model.onnx"), &file, &args);
             assert_eq!(ran.code, Some(0), "{name}: {}", ran.stderr);
             files.push(file);
         }
