@@ -106,8 +106,8 @@ impl Converter {
         self
     }
 
-    /// Samples for [`Quantize::Int8`] and [`Quantize::Int16x8`]: a folder of `.npz` (arrays named after the inputs) or `.npy` files, or one `.npz` whose arrays
-    /// are stacked along their first axis.
+    /// Samples for [`Quantize::Int8`] and [`Quantize::Int16x8`]: a folder of `.npz` (arrays named after the inputs) or `.npy` files,
+    /// or one `.npz` whose arrays are stacked along their first axis.
     pub fn calibration(mut self, path: impl AsRef<Path>) -> Converter {
         self.options.calibration = Some(Calibration::Path(path.as_ref().to_path_buf()));
         self
@@ -281,7 +281,8 @@ impl Converter {
         self.progress.stage("lower");
         let unused: Vec<String> =
             self.options.allow_custom.iter().filter(|op| !model.has_operator(op)).cloned().collect();
-        let options = lower::Options { unroll: self.options.unroll, custom: self.options.allow_custom.clone() };
+        let unroll = self.options.unroll.or(self.options.target.unroll());
+        let options = lower::Options { unroll, custom: self.options.allow_custom.clone() };
         let lowered = lower::lower(model, options, evaluate);
         let lowered = lowered.map_err(|problems| Error::Unsupported(Problems(problems)))?;
         report.notes.extend(unused.iter().map(|op| format!("--allow-custom {op}: the model has no such operator")));

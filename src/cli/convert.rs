@@ -2,13 +2,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use super::progress::Bar;
 use super::quantization::{Finish, Quantization};
 use crate::onnx::ReadError;
 use crate::target::{CArray, Target};
+use crate::tflite;
 use crate::{ChannelsLast, Converted, Converter, Error, Float64, Options};
 
 /// Convert an ONNX model to .tflite
@@ -93,7 +94,7 @@ fn options(args: &Args) -> Result<Options> {
     let mut options = Options { passes: !args.no_passes, layout: !args.no_layout, ..Options::default() };
     args.quantization.apply(&mut options)?;
     options.target = args.target;
-    options.unroll = args.unroll.or(args.target.unroll());
+    options.unroll = args.unroll;
     for (name, dims) in &args.shapes {
         if options.shapes.insert(name.clone(), dims.clone()).is_some() {
             bail!("--shape is given twice for {name:?}");
@@ -121,7 +122,7 @@ fn write_c_array(converted: &Converted, output: &Path) -> Result<()> {
     let array = CArray::new(&converted.bytes()?, &stem)?;
     for (ending, text) in [("h", &array.header), ("c", &array.source)] {
         let path = output.with_file_name(format!("{}.{ending}", array.name));
-        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+        tflite::save(&path, text.as_bytes())?;
     }
     Ok(())
 }
