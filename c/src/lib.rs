@@ -164,12 +164,8 @@ fn finish(result: Result<litesmith::Converted, litesmith::Error>) -> Outcome {
 
 fn of_conversion(error: &litesmith::Error) -> Failed {
     let litesmith::Error::Unsupported(problems) = error else { return failed(&error.to_string()) };
-    let fields = problems.0.iter().map(|p| {
-        serde_json::json!({
-            "node": p.node, "index": p.index, "op": p.op, "opset": p.opset, "attribute": p.attribute, "what": p.what, "hint": p.hint,
-        })
-    });
-    Failed { problems: c_string(&Value::Array(fields.collect()).to_string()), ..failed(&error.to_string()) }
+    let problems = serde_json::to_string(&problems.0).unwrap_or_else(|_| "[]".into());
+    Failed { problems: c_string(&problems), ..failed(&error.to_string()) }
 }
 
 fn failed(message: &str) -> Failed {

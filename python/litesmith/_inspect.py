@@ -5,29 +5,14 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping, Union
+from typing import Union
 
 from litesmith import _litesmith
+from litesmith._summary import Summary
 
 
-class Inspection(Mapping[str, Any]):
+class Inspection(Summary):
     """What a ``.tflite`` file holds: text for people, and a mapping for programs, as ``litesmith inspect --json`` prints it."""
-
-    def __init__(self, text: str, fields: dict[str, Any]) -> None:
-        self._text = text
-        self._fields = fields
-
-    def __str__(self) -> str:
-        return self._text
-
-    def __getitem__(self, key: str) -> Any:
-        return self._fields[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields)
-
-    def __len__(self) -> int:
-        return len(self._fields)
 
 
 def inspect(file: Union[str, os.PathLike[str], bytes]) -> Inspection:

@@ -5,36 +5,21 @@ from __future__ import annotations
 import json
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
 
 from litesmith import _litesmith, _runtime
 from litesmith._inspect import Inspection, inspect
 from litesmith._samples import Samples, array
 from litesmith._source import OnnxModel
+from litesmith._summary import Summary
 from litesmith._verify import Verification, verify
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class Report(Mapping[str, Any]):
+class Report(Summary):
     """What a conversion did: text for people (``print(report)``), and a mapping for programs, as ``--json`` prints it."""
-
-    def __init__(self, text: str, fields: dict[str, Any]) -> None:
-        self._text = text
-        self._fields = fields
-
-    def __str__(self) -> str:
-        return self._text
-
-    def __getitem__(self, key: str) -> Any:
-        return self._fields[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields)
-
-    def __len__(self) -> int:
-        return len(self._fields)
 
     @property
     def file_bytes(self) -> int:

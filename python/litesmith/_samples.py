@@ -29,10 +29,6 @@ NamedArrays = list[list[tuple[str, "np.ndarray[Any, Any]"]]]
 OrderedArrays = list[list["np.ndarray[Any, Any]"]]
 
 
-def is_path(samples: object) -> bool:
-    return isinstance(samples, (str, os.PathLike))
-
-
 def iterate(samples: Samples) -> Iterator[Sample]:
     """The samples one by one."""
     import numpy as np

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::quant::{self, RECIPES};
+use crate::tflite;
 use crate::{Calibration, Converted, Granularity, IoType, IoTypes, Options, Quantize, Recipe, WeightOptions};
 
 #[derive(clap::Args)]
@@ -168,7 +169,7 @@ impl Quantization {
         if let (Some(path), Some(account)) = (&self.report, &converted.report.account) {
             let page = path.extension().is_some_and(|e| e == "html");
             let text = if page { account.to_html() } else { serde_json::to_string_pretty(account)? + "\n" };
-            std::fs::write(path, text).with_context(|| path.display().to_string())?;
+            tflite::save(path, text.as_bytes())?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! How real numbers are stored: integer types with a scale and a zero point.
 
 use super::range::{Params, Range};
-use crate::graph::{Graph, Quant, ValueId};
+use crate::graph::{Graph, Quant, Value, ValueId};
 use crate::tensor::DType;
 
 /// Which integers the activations of an operator are asked to be. The later ones are the stricter: a float value that several
@@ -69,12 +69,17 @@ impl Form {
         Form { dtype: DType::I16, params: Params::new(scale, 0) }
     }
 
-    /// How `id` is stored, if integer kernels may take it.
-    pub(super) fn of(graph: &Graph, id: ValueId) -> Option<Form> {
-        let value = graph.value(id);
+    /// How `value` is stored, where that is as integers with one scale.
+    pub(super) fn stored(value: &Value) -> Option<Form> {
         let (scale, zero_point) = value.quant.as_ref()?.as_per_tensor()?;
         let params = Params { scale, zero_point: i32::try_from(zero_point).ok()? };
-        matches!(value.ty.dtype, DType::I8 | DType::I16).then_some(Form { dtype: value.ty.dtype, params })
+        let dtype = value.ty.dtype;
+        matches!(dtype, DType::I8 | DType::U8 | DType::I16).then_some(Form { dtype, params })
+    }
+
+    /// How `id` is stored, if integer kernels may take it.
+    pub(super) fn of(graph: &Graph, id: ValueId) -> Option<Form> {
+        Form::stored(graph.value(id)).filter(|form| form.dtype != DType::U8)
     }
 
     pub(super) fn scale(self) -> f64 {

@@ -87,7 +87,8 @@ pub enum QuantError {
 }
 
 /// Quantizes the nodes of a float graph that are chosen for integers: activations of 8 or 16 bits with one scale each, weights of
-/// convolutions and matrix products with one scale for each output channel or for all, biases in the width of the accumulator. Inputs and outputs of the graph stay float.
+/// convolutions and matrix products with one scale for each output channel or for all, biases in the width of the accumulator. Inputs
+/// and outputs of the graph stay float.
 ///
 /// # Errors
 /// Where the statistics don't belong to the graph, or weights are not finite. The graph is as it was then, but for operators

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Detail;
 use crate::graph::{Graph, Node, Op, Precision, Quant, Value, ValueId};
+use crate::quant::form::Form;
 use crate::quant::observe::Statistics;
 use crate::quant::range::Range;
 use crate::quant::relevant::Relevant;
@@ -130,30 +131,22 @@ fn results(float: &Graph, quantized: &Graph) -> Vec<Place> {
         let source = quantized.nodes[node].input(0).filter(|&from| converted && !is_same(float, quantized, from));
         let computed = source.and_then(|from| Some((from, producers[from.0 as usize]?)));
         let (stored, node) = computed.unwrap_or((id, node));
-        let (range, step) = held(quantized.value(stored)).unzip();
-        let (step, matters) = (step.unwrap_or(0.0), relevant.always(id));
+        let form = Form::stored(quantized.value(stored));
+        let (range, step) = (form.map(Form::range), form.map_or(0.0, |form| form.params.scale));
+        let matters = relevant.always(id);
         Some(Place { float: id, stored, node: Some(node), range, step, matters, exact: false })
     };
     ids.filter_map(place).collect()
 }
 
-/// What the integers of a value with one scale can hold, and how far apart they are.
-fn held(value: &Value) -> Option<(Range, f32)> {
-    let (scale, zero_point) = value.quant.as_ref().filter(|_| value.ty.dtype.is_int())?.as_per_tensor()?;
-    let (least, greatest) = match value.ty.dtype {
-        DType::I8 => (-128, 127),
-        DType::U8 => (0, 255),
-        DType::I16 => (-32768, 32767),
-        _ => return None,
-    };
-    let real = |stored: i64| ((stored - zero_point) as f64 * f64::from(scale)) as f32;
-    Some((Range { min: real(least), max: real(greatest) }, scale))
-}
-
 /// True where a value that is computed has the same id and name in both graphs.
 fn is_same(float: &Graph, quantized: &Graph, id: ValueId) -> bool {
-    let at = |graph: &Graph| graph.values.get(id.0 as usize).filter(|v| v.data.is_none()).map(|v| v.name.clone());
-    at(float).is_some_and(|name| at(quantized) == Some(name))
+    computed(float, id).is_some_and(|name| computed(quantized, id) == Some(name))
+}
+
+/// The name of a value, if it is no constant.
+fn computed(graph: &Graph, id: ValueId) -> Option<&str> {
+    graph.values.get(id.0 as usize).filter(|value| value.data.is_none()).map(|value| value.name.as_str())
 }
 
 /// For each value of the quantized graph, the computed value of the float graph whose numbers it has.

@@ -2,7 +2,7 @@
 
 use super::super::materialize::extents;
 use super::super::range::{Params, Range};
-use super::super::weights::is_worth_four_bits;
+use super::super::weights::{is_worth_four_bits, packed};
 use super::form::Form;
 use crate::graph::{Graph, Quant, ValueId};
 use crate::tensor::{DType, Tensor};
@@ -107,7 +107,7 @@ pub(super) fn narrowed(data: Tensor) -> Tensor {
     if !fits {
         return data;
     }
-    Tensor::of_nibbles(DType::I4, data.shape(), values.iter().map(|&q| q as u8))
+    packed(data.shape(), values.to_vec(), 4)
 }
 
 /// A constant stored in `form`, and whether its integers stand for the very numbers.
