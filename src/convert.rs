@@ -1,5 +1,8 @@
 //! The whole flow, one line a stage.
 
+mod file;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +10,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Problems};
 use crate::exec::{Evaluator, Runner};
-use crate::graph::{Execute, Graph, Model, verify};
+use crate::graph::{Execute, Graph, Model, Value, verify};
 use crate::options::{Calibration, ChannelsLast, Float64, Options};
 use crate::progress::{NoProgress, Progress};
 use crate::quant::{Choice, Choices, Quantize};
@@ -58,6 +61,8 @@ impl Converted {
 pub struct Converter {
     options: Options,
     progress: Arc<dyn Progress>,
+    /// Other names that samples may have for inputs, by name of the input.
+    ports: BTreeMap<String, String>,
 }
 
 impl Default for Converter {
@@ -73,7 +78,7 @@ impl Converter {
     }
 
     pub fn with_options(options: Options) -> Converter {
-        Converter { options, progress: Arc::new(NoProgress) }
+        Converter { options, progress: Arc::new(NoProgress), ports: BTreeMap::new() }
     }
 
     pub fn quantize(mut self, quantize: Quantize) -> Converter {
@@ -173,9 +178,7 @@ impl Converter {
     }
 
     fn convert(&self, mut model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
-        if self.options.needs_calibration() && self.options.calibration.is_none() {
-            return Err(Error::Options("integers need calibration samples: --calibration FOLDER".into()));
-        }
+        self.check_calibration()?;
         self.cut(&mut model)?;
         model.pin_shapes(&self.options.shapes).map_err(Error::Options)?;
         if let Some(batch) = self.options.batch {
@@ -189,19 +192,27 @@ impl Converter {
         if self.options.passes {
             report.quantization = quant::import(&mut graph);
         }
-        let float = self.options.account.then(|| graph.clone());
-        self.quantize_graph(&mut graph, &mut report)?;
-        if let Some(float) = float {
-            report.account = Some(self.account(&float, &graph)?);
-        }
+        self.quantize_main(&mut graph, &mut report)?;
         match self.options.passes {
             true => quant::store_weights(&mut graph),
             false => quant::forget_weights(&mut graph),
         }
         report.add_passes(passes::run(&mut graph, &Evaluator, passes::ALWAYS).map_err(Error::infer("passes"))?);
-        self.progress.stage("write");
         let mut model = Model::single(graph);
         model.description = format!("litesmith {}", env!("CARGO_PKG_VERSION"));
+        self.finish(model, report)
+    }
+
+    fn check_calibration(&self) -> Result<(), Error> {
+        if self.options.needs_calibration() && self.options.calibration.is_none() {
+            return Err(Error::Options("integers need calibration samples: --calibration FOLDER".into()));
+        }
+        Ok(())
+    }
+
+    /// A model that is as it should be, and the file that it makes.
+    fn finish(&self, model: Model, mut report: Report) -> Result<Converted, Error> {
+        self.progress.stage("write");
         let found = verify(&model);
         if !found.is_empty() {
             return Err(Error::violations("verify", &found));
@@ -259,12 +270,22 @@ impl Converter {
         Ok(graph)
     }
 
+    /// Quantizes the graph that samples are for, and compares with what it was where that is asked for.
+    fn quantize_main(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
+        let float = self.options.account.then(|| graph.clone());
+        self.quantize_graph(graph, report)?;
+        if let Some(float) = float {
+            report.account = Some(self.account(&float, graph)?);
+        }
+        Ok(())
+    }
+
     fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
         let choices = self.choices(graph, report);
         if choices.any(Quantize::needs_calibration) {
             self.quantize_integer(graph, &choices, report)?;
         }
-        if choices.any(|q| matches!(q, Quantize::Float16 | Quantize::Dynamic | Quantize::Weights)) {
+        if choices.any(Quantize::changes_weights) {
             self.progress.stage("quantize");
             report.weights = Some(quant::quantize_weights(graph, &choices)?);
         }
@@ -320,15 +341,27 @@ impl Converter {
     }
 
     fn samples(&self, graph: &Graph) -> Result<Samples, Error> {
-        let inputs = graph.inputs.iter().map(|&id| {
-            let value = graph.value(id);
-            InputSpec { name: value.name.clone(), dtype: value.ty.dtype, dims: value.ty.shape.dims().to_vec() }
-        });
-        match &self.options.calibration {
-            Some(Calibration::Path(path)) => Ok(Samples::open(path, inputs.collect())?),
-            Some(Calibration::Tensors(tensors)) => Ok(Samples::from_tensors(tensors.clone(), inputs.collect())),
+        let named = |name: &dyn Fn(&str) -> String| -> Vec<InputSpec> {
+            let inputs = graph.inputs.iter().map(|&id| graph.value(id));
+            let spec = |value: &Value| InputSpec {
+                name: name(&value.name),
+                dtype: value.ty.dtype,
+                dims: value.ty.shape.dims().to_vec(),
+            };
+            inputs.map(spec).collect()
+        };
+        let open = |inputs: Vec<InputSpec>| match &self.options.calibration {
+            Some(Calibration::Path(path)) => Ok(Samples::open(path, inputs)?),
+            Some(Calibration::Tensors(tensors)) => Ok(Samples::from_tensors(tensors.clone(), inputs)),
             None => Err(Error::Options("no calibration samples are given".into())),
+        };
+        let by_name = open(named(&str::to_string));
+        let fits = |samples: &Result<Samples, Error>| samples.as_ref().is_ok_and(|s| s.is_empty() || s.get(0).is_ok());
+        if fits(&by_name) || self.ports.is_empty() {
+            return by_name;
         }
+        let by_port = open(named(&|name: &str| self.ports.get(name).cloned().unwrap_or_else(|| name.into())));
+        if fits(&by_port) { by_port } else { by_name }
     }
 }
 

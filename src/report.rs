@@ -12,7 +12,9 @@ use crate::quant::{Account, QuantReport, RecipeReport, WeightReport};
 /// What became of a model.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// Nodes of the ONNX model.
+    /// What the source is: `ONNX` or `TFLite`.
+    pub source: &'static str,
+    /// Its nodes.
     pub source_nodes: usize,
     /// Bytes of its constants by element type.
     pub source_bytes: BTreeMap<&'static str, u64>,
@@ -38,12 +40,28 @@ pub struct Report {
 
 impl Report {
     pub(crate) fn of_source(model: &onnx::Model, file_bytes: u64) -> Report {
-        let mut report =
-            Report { source_nodes: model.graph.nodes.len(), source_file_bytes: file_bytes, ..Report::default() };
+        let mut report = Report {
+            source: "ONNX",
+            source_nodes: model.graph.nodes.len(),
+            source_file_bytes: file_bytes,
+            ..Report::default()
+        };
         for data in model.graph.initializers.values() {
             *report.source_bytes.entry(data.dtype().name()).or_default() += data.bytes().len() as u64;
         }
         report
+    }
+
+    pub(crate) fn of_file(model: &Model, file_bytes: u64) -> Report {
+        let mut found = Report::default();
+        found.add_result(model);
+        Report {
+            source: "TFLite",
+            source_nodes: found.operators.values().sum(),
+            source_bytes: found.bytes,
+            source_file_bytes: file_bytes,
+            ..Report::default()
+        }
     }
 
     pub(crate) fn add_passes(&mut self, counts: Vec<(&'static str, usize)>) {
@@ -75,7 +93,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count: usize = self.operators.values().sum();
         let operators: Vec<String> = self.operators.iter().map(|(name, n)| format!("{name} {n}")).collect();
-        writeln!(f, "operators   {} ONNX nodes -> {count}: {}", self.source_nodes, operators.join(", "))?;
+        writeln!(f, "operators   {} {} nodes -> {count}: {}", self.source_nodes, self.source, operators.join(", "))?;
         writeln!(f, "transposes  {}", self.transposes())?;
         writeln!(f, "constants   {} -> {}", ByType(&self.source_bytes), ByType(&self.bytes))?;
         writeln!(f, "file        {} -> {}", Bytes(self.source_file_bytes), Bytes(self.file_bytes))?;

@@ -7,6 +7,7 @@ mod inspect;
 mod ops;
 mod progress;
 mod quantization;
+mod quantize;
 mod verify;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ enum Command {
     Convert(Box<convert::Args>),
     Inspect(inspect::Args),
     Ops(ops::Args),
+    Quantize(Box<quantize::Args>),
     Verify(verify::Args),
 }
 
@@ -35,6 +37,7 @@ pub fn main() -> ExitCode {
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Ops(args) => ops::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
     match result {

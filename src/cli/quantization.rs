@@ -55,7 +55,7 @@ enum Asked {
 /// Where a result goes, and what is told of it.
 #[derive(clap::Args)]
 pub struct Finish {
-    /// Where to write the result [default: the model's name with .tflite]
+    /// Where to write the result [default: beside the model]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print no summary
