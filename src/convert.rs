@@ -1,6 +1,7 @@
 //! The whole flow, one line a stage.
 
 mod file;
+mod search;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -281,9 +282,13 @@ impl Converter {
     }
 
     fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
-        let choices = self.choices(graph, report);
+        let mut choices = self.choices(graph, report);
         if choices.any(Quantize::needs_calibration) {
-            self.quantize_integer(graph, &choices, report)?;
+            let statistics = self.observe(graph)?;
+            if let Some(search) = &self.options.search {
+                choices = self.search(search, graph, &statistics, choices, report)?;
+            }
+            self.quantize_integer(graph, &statistics, &choices, report)?;
         }
         if choices.any(Quantize::changes_weights) {
             self.progress.stage("quantize");
@@ -292,20 +297,30 @@ impl Converter {
         Ok(())
     }
 
+    /// What is asked of operators that no rule speaks of.
+    fn default_choice(&self) -> Choice {
+        let Options { quantize, weights, symmetric, .. } = self.options;
+        Choice { quantize, weights, symmetric }
+    }
+
     /// What is asked of each operator.
     fn choices(&self, graph: &Graph, report: &mut Report) -> Choices {
-        let Options { quantize, weights, symmetric, .. } = self.options;
-        let default = Choice { quantize, weights, symmetric };
+        let default = self.default_choice();
         let Some(recipe) = &self.options.recipe else { return Choices::all(default) };
         let (choices, followed) = recipe.choices(graph, default);
         report.recipe = Some(followed);
         choices
     }
 
-    fn quantize_integer(&self, graph: &mut Graph, choices: &Choices, report: &mut Report) -> Result<(), Error> {
-        let statistics = self.observe(graph)?;
+    fn quantize_integer(
+        &self,
+        graph: &mut Graph,
+        statistics: &quant::Statistics,
+        choices: &Choices,
+        report: &mut Report,
+    ) -> Result<(), Error> {
         self.progress.stage("quantize");
-        let mut quantized = quant::quantize_integer(graph, &statistics, choices, quant::IntegerOptions::default())?;
+        let mut quantized = quant::quantize_integer(graph, statistics, choices, quant::IntegerOptions::default())?;
         if let Some(imported) = &report.quantization {
             quantized.int8 += imported.int8;
             quantized.int16 += imported.int16;
@@ -319,7 +334,7 @@ impl Converter {
         if graph.inputs.is_empty() {
             return Err(Error::Options("the model has no inputs: there is nothing to calibrate".into()));
         }
-        let samples = self.samples(graph)?;
+        let samples = self.samples(graph, self.options.calibration.as_ref())?;
         let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
         self.progress.stage("calibrate");
         self.progress.total(samples.len());
@@ -334,13 +349,14 @@ impl Converter {
         /// Enough to see which operators are noisy.
         const SAMPLES: usize = 16;
         self.progress.stage("account");
-        let samples = Loaded(self.samples(float)?);
+        let samples = Loaded(self.samples(float, self.options.calibration.as_ref())?);
         let which = quant::spread(samples.0.len(), SAMPLES);
         quant::account(float, quantized, &simulate, &samples, &which, quant::Detail::Operators)
             .map_err(|error| Error::observe(error, &samples.0))
     }
 
-    fn samples(&self, graph: &Graph) -> Result<Samples, Error> {
+    /// Samples for the inputs of `graph`, by the names that the graph or a signature has for them.
+    fn samples(&self, graph: &Graph, source: Option<&Calibration>) -> Result<Samples, Error> {
         let named = |name: &dyn Fn(&str) -> String| -> Vec<InputSpec> {
             let inputs = graph.inputs.iter().map(|&id| graph.value(id));
             let spec = |value: &Value| InputSpec {
@@ -350,7 +366,7 @@ impl Converter {
             };
             inputs.map(spec).collect()
         };
-        let open = |inputs: Vec<InputSpec>| match &self.options.calibration {
+        let open = |inputs: Vec<InputSpec>| match source {
             Some(Calibration::Path(path)) => Ok(Samples::open(path, inputs)?),
             Some(Calibration::Tensors(tensors)) => Ok(Samples::from_tensors(tensors.clone(), inputs)),
             None => Err(Error::Options("no calibration samples are given".into())),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::graph::{InferError, Violation};
 use crate::lower::Problem;
 use crate::onnx::ReadError;
-use crate::quant::{ObserveError, QuantError};
+use crate::quant::{ObserveError, QuantError, SearchError};
 use crate::samples::{SampleError, Samples};
 use crate::tflite::{self, SaveError, WriteError};
 
@@ -32,6 +32,8 @@ pub enum Error {
     Observe { error: ObserveError, sample: Option<String> },
     #[error(transparent)]
     Quantize(#[from] QuantError),
+    #[error(transparent)]
+    Search(#[from] SearchError),
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error(transparent)]

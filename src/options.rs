@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::quant::{Method, Quantize, Recipe, WeightOptions};
+use crate::quant::{Goal, Method, Quantize, Recipe, WeightOptions};
 use crate::tensor::Tensor;
 
 /// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
@@ -37,6 +37,18 @@ pub enum Calibration {
     Tensors(Vec<Vec<Tensor>>),
 }
 
+/// The search for a mixed precision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    pub goal: Goal,
+    /// What operators become that can't stay 8-bit integers: [`Quantize::None`] or [`Quantize::Int16x8`].
+    pub fallback: Quantize,
+    /// What the goal is measured on; the calibration samples where there is nothing else.
+    pub evaluate: Option<Calibration>,
+    /// The class of each sample, for [`Goal::Drop`].
+    pub labels: Vec<i64>,
+}
+
 /// All settings of one conversion.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -50,6 +62,8 @@ pub struct Options {
     pub calibration: Option<Calibration>,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
+    /// Lift operators out of 8-bit integers until the outputs are as good as this.
+    pub search: Option<Search>,
     /// Compare the quantized model with the float one, operator by operator, on some of the calibration samples.
     pub account: bool,
     /// Values that become the inputs, in order; none stand for the model's own.
@@ -82,6 +96,7 @@ impl Default for Options {
             recipe: None,
             calibration: None,
             calibration_method: Method::default(),
+            search: None,
             account: false,
             inputs: Vec::new(),
             outputs: Vec::new(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::graph::{Graph, Model};
 use crate::onnx;
-use crate::quant::{Account, QuantReport, RecipeReport, WeightReport};
+use crate::quant::{Account, QuantReport, Recipe, RecipeReport, SearchReport, WeightReport};
 
 /// What became of a model.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -32,6 +32,10 @@ pub struct Report {
     pub notes: Vec<String>,
     /// What became of the rules of a recipe.
     pub recipe: Option<RecipeReport>,
+    /// What a search found, where there was one.
+    pub search: Option<SearchReport>,
+    /// The recipe that gives this result without a search.
+    pub found: Option<Recipe>,
     pub quantization: Option<QuantReport>,
     pub weights: Option<WeightReport>,
     /// Noise of the quantized model on samples, where that was asked for.
@@ -100,6 +104,9 @@ impl fmt::Display for Report {
         if let Some(recipe) = &self.recipe {
             write_recipe(f, recipe)?;
         }
+        if let Some(search) = &self.search {
+            write_search(f, search)?;
+        }
         if let Some(quantization) = &self.quantization {
             write_quantization(f, quantization)?;
         }
@@ -123,6 +130,24 @@ fn write_recipe(f: &mut fmt::Formatter<'_>, report: &RecipeReport) -> fmt::Resul
         for note in &rule.notes {
             writeln!(f, "  note      {note}")?;
         }
+    }
+    Ok(())
+}
+
+/// What was reached, what it cost, and every operator that was lifted.
+fn write_search(f: &mut fmt::Formatter<'_>, report: &SearchReport) -> fmt::Result {
+    let (goal, before, reached, kept) = (report.goal, report.before, report.reached, report.kept * 100.0);
+    writeln!(
+        f,
+        "search      {goal} asked: {before} before, {reached} now; {kept:.1} % of the multiplications in int8"
+    )?;
+    let (count, fallback, tried) = (report.lifted.len(), report.fallback, report.tried);
+    let fallback = if fallback == "none" { "float" } else { fallback };
+    writeln!(f, "  lifted    {count} operators to {fallback}, {tried} graphs simulated")?;
+    for lifted in &report.lifted {
+        let name = lifted.origin.as_ref().map_or(&lifted.value, |origin| &origin.name);
+        let (op, alone, share) = (lifted.op, lifted.alone, lifted.share * 100.0);
+        writeln!(f, "    {op} {name}: {alone:.1} dB alone, {share:.1} % of the multiplications")?;
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         error => anyhow::Error::new(error).context(args.model.display().to_string()),
     })?;
     converted.save(&output).with_context(|| output.display().to_string())?;
-    args.quantization.write(&converted)?;
+    args.quantization.write(&converted, &output)?;
     args.finish.print(&converted, &output)
 }
 
