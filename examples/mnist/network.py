@@ -140,7 +140,7 @@ class Network:
             nodes.append(helper.make_node("Identity", [grid(x, *ranges["logits"])], ["logits"]))
         value = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         graph = helper.make_graph(nodes, "digits", [value("image", [1, 1, 28, 28])], [value("logits", [1, 10])], constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, path)
 
