@@ -177,9 +177,8 @@ impl Converter {
         if self.options.passes {
             report.quantization = quant::import(&mut graph);
         }
-        let float = self.options.account.then(|| graph.clone());
-        self.quantize_graph(&mut graph, &mut report)?;
-        if let Some(float) = float {
+        let float = self.quantize_graph(&mut graph, &mut report)?;
+        if self.options.account {
             report.account = Some(self.account(&float, &graph)?);
         }
         match self.options.passes {
@@ -247,23 +246,34 @@ impl Converter {
         Ok(graph)
     }
 
-    fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
+    /// Gives the float graph whose values are those of the quantized one, but for noise.
+    fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<Graph, Error> {
         let Options { quantize, weights, .. } = self.options;
         let choices = Choices::all(Choice { quantize, weights, symmetric: false });
+        let mut float = graph.clone();
         if choices.any(Quantize::needs_calibration) {
-            self.quantize_integer(graph, &choices, report)?;
+            let mut statistics = self.observe(graph)?;
+            self.progress.stage("repair");
+            let workshop = Workshop { converter: self, choices: &choices, samples: Loaded(self.samples(graph)?) };
+            (float, report.repairs) = quant::repair(graph, &mut statistics, &self.options.repairs, &workshop)?;
+            self.quantize_integer(graph, &statistics, &choices, report)?;
         }
         if choices.any(|q| matches!(q, Quantize::Float16 | Quantize::Dynamic | Quantize::Weights)) {
             self.progress.stage("quantize");
             report.weights = Some(quant::quantize_weights(graph, &choices)?);
         }
-        Ok(())
+        Ok(float)
     }
 
-    fn quantize_integer(&self, graph: &mut Graph, choices: &Choices, report: &mut Report) -> Result<(), Error> {
-        let statistics = self.observe(graph)?;
+    fn quantize_integer(
+        &self,
+        graph: &mut Graph,
+        statistics: &quant::Statistics,
+        choices: &Choices,
+        report: &mut Report,
+    ) -> Result<(), Error> {
         self.progress.stage("quantize");
-        let mut quantized = quant::quantize_integer(graph, &statistics, choices, quant::IntegerOptions::default())?;
+        let mut quantized = quant::quantize_integer(graph, statistics, choices, quant::IntegerOptions::default())?;
         quantized.int8 += report.quantization.as_ref().map_or(0, |imported| imported.int8);
         report.quantization = Some(quantized);
         Ok(())
@@ -304,6 +314,39 @@ impl Converter {
             Some(Calibration::Tensors(tensors)) => Ok(Samples::from_tensors(tensors.clone(), inputs.collect())),
             None => Err(Error::Options("no calibration samples are given".into())),
         }
+    }
+}
+
+/// Where models are repaired.
+struct Workshop<'a> {
+    converter: &'a Converter,
+    choices: &'a Choices,
+    samples: Loaded,
+}
+
+impl quant::Workshop for Workshop<'_> {
+    type Error = Error;
+
+    fn samples(&self) -> &dyn quant::Samples {
+        &self.samples
+    }
+
+    fn observe(&self, graph: &Graph) -> Result<quant::Statistics, Error> {
+        self.converter.observe(graph)
+    }
+
+    fn quantize(&self, graph: &Graph, statistics: &quant::Statistics) -> Result<Graph, Error> {
+        let mut quantized = graph.clone();
+        quant::quantize_integer(&mut quantized, statistics, self.choices, quant::IntegerOptions::default())?;
+        Ok(quantized)
+    }
+
+    fn simulate(&self, graph: &Graph) -> Result<Box<dyn Execute>, String> {
+        simulate(graph)
+    }
+
+    fn failed(&self, error: quant::ObserveError) -> Error {
+        Error::observe(error, &self.samples.0)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::quant::{Quantize, WeightOptions};
+use crate::quant::{Quantize, Repairs, WeightOptions};
 use crate::tensor::Tensor;
 
 /// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
@@ -44,6 +44,8 @@ pub struct Options {
     /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
     pub weights: WeightOptions,
     pub calibration: Option<Calibration>,
+    /// Changes of weights and biases that make the model quantize better.
+    pub repairs: Repairs,
     /// Compare the quantized model with the float one, operator by operator, on some of the calibration samples.
     pub account: bool,
     /// Values that become the inputs, in order; none stand for the model's own.
@@ -73,6 +75,7 @@ impl Default for Options {
             quantize: Quantize::None,
             weights: WeightOptions::default(),
             calibration: None,
+            repairs: Repairs::None,
             account: false,
             inputs: Vec::new(),
             outputs: Vec::new(),

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use super::progress::Bar;
 use crate::onnx::ReadError;
+use crate::quant::{Repair, Repairs};
 use crate::{Calibration, ChannelsLast, Converter, Error, Float64, Granularity, Options, Quantize, WeightOptions};
 
 /// Convert an ONNX model to .tflite
@@ -32,6 +33,10 @@ pub struct Args {
     /// Samples for int8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
+    /// Change weights and biases so that the model quantizes better: auto keeps what helps on samples it has not seen, or a list of
+    /// equalize, smooth, clip, round, bias
+    #[arg(long, value_name = "auto|none|LIST", default_value = "none", value_parser = parse_repairs)]
+    repair: Repairs,
     /// Compare the quantized model with the float one on up to 16 of the samples, and write what each operator loses
     #[arg(long, value_name = "FILE.json|.html", value_parser = parse_report)]
     report: Option<PathBuf>,
@@ -142,6 +147,10 @@ fn options(args: &Args) -> Result<Options> {
         Scheme::Int8 => Quantize::Int8,
     };
     options.account = args.report.is_some();
+    if args.repair != Repairs::None && !options.quantize.needs_calibration() {
+        bail!("--repair is for a result that computes in integers: add --quantize int8");
+    }
+    options.repairs = args.repair.clone();
     options.unroll = args.unroll;
     options.weights = weights(args)?;
     options.calibration = args.calibration.clone().map(Calibration::Path);
@@ -198,6 +207,21 @@ fn custom_name(op: &str) -> String {
 /// Whether both paths lead to one file, however they are written; a link counts as what it leads to.
 fn same_file(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// `auto`, `none`, or names.
+fn parse_repairs(text: &str) -> Result<Repairs, String> {
+    let known = |name: &str| Repair::ALL.into_iter().find(|repair| repair.name() == name);
+    match text {
+        "none" => Ok(Repairs::None),
+        "auto" => Ok(Repairs::Auto),
+        list => {
+            let names: Vec<&str> = Repair::ALL.iter().map(|repair| repair.name()).collect();
+            let wrong = |name| format!("{name:?} is none of auto, none, {}", names.join(", "));
+            let each = list.split(',').map(|name| known(name.trim()).ok_or_else(|| wrong(name)));
+            each.collect::<Result<_, _>>().map(Repairs::These)
+        }
+    }
 }
 
 /// A file whose name says what is to be written into it.

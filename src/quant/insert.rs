@@ -67,16 +67,20 @@ pub(super) fn plan(graph: &Graph, node: &Node, decision: &Decision, scales: &Sca
 fn channels(graph: &Graph, node: &Node, rule: &Rule, scale: impl Fn(usize) -> f32) -> Result<Option<Channels>, String> {
     let constant = |i: usize| node.input(i).and_then(|id| graph.constant(id));
     let weights = rule.operands.iter().enumerate().find_map(|(i, role)| match role {
-        Role::Weight { axis } => Some((constant(i)?, *axis)),
+        Role::Weight { axis } => Some((constant(i)?, *axis, graph.value(node.input(i)?).quant.as_ref())),
         _ => None,
     });
-    let Some((weights, axis)) = weights else { return Ok(None) };
+    let Some((weights, axis, grid)) = weights else { return Ok(None) };
     let bias = rule.operands.iter().enumerate().find_map(|(i, role)| match role {
         Role::Bias { x, .. } => Some((constant(i)?, scale(*x))),
         _ => None,
     });
     let (bias, x) = bias.map_or((None, 1.0), |(bias, x)| (Some(bias), x));
-    Channels::of(weights, axis, bias, x).map(Some)
+    let channels = Channels::of(weights, axis, bias, x)?;
+    Ok(Some(match grid {
+        Some(grid) => channels.on_grid(grid, weights),
+        None => channels,
+    }))
 }
 
 /// How many conversions were inserted.

@@ -49,6 +49,22 @@ impl Channels {
         Ok(Channels { axis, scales, raised })
     }
 
+    /// With the scales of a grid that the weights lie on already, but for channels whose bias asks for larger ones.
+    pub(super) fn on_grid(mut self, grid: &Quant, weights: &Tensor) -> Channels {
+        let (Quant::Affine { scale, zero_point, axis }, Ok(values)) = (grid, weights.to_f32s()) else { return self };
+        let same = scale.len() == self.scales.len() && (scale.len() == 1 || *axis == self.axis);
+        let Ok((channels, inner)) = extents(weights.shape(), self.axis) else { return self };
+        let bounds = bounds(&values, channels, inner);
+        let holds = bounds.iter().zip(scale.iter().cycle()).all(|(bound, scale)| *bound <= 127.01 * scale);
+        if same && holds && zero_point.iter().all(|&z| z == 0) {
+            let raised = &self.raised;
+            for (channel, (own, &grid)) in self.scales.iter_mut().zip(scale).enumerate() {
+                *own = if raised.contains(&channel) { own.max(grid) } else { grid };
+            }
+        }
+        self
+    }
+
     /// The weights as `INT8` in -127..=127.
     pub(super) fn quantize(&self, weights: &Tensor) -> Result<Tensor, String> {
         let values = weights.view::<f32>().map_err(|e| e.to_string())?;

@@ -32,6 +32,7 @@ mod prepare;
 mod propagate;
 mod range;
 mod relevant;
+mod repair;
 mod report;
 mod spec;
 mod weights;
@@ -45,6 +46,7 @@ pub use import::{forget_weights, import, store_weights};
 pub use insert::Conversions;
 pub use observe::{ObserveError, Observed, Samples, Statistics, observe};
 pub use range::{Params, Range};
+pub use repair::{Repair, Repaired, Repairs, Workshop, repair};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
 pub use weights::{Granularity, KeptWeights, StoredWeights, WeightOptions, WeightReport, quantize_weights};
 
