@@ -11,7 +11,7 @@ pub(super) fn bias(graph: &mut Graph, cx: &Cx<'_>) -> Result<usize, ObserveError
     let state = cx.state;
     let producers = state.quantized.producers();
     let mut changed = 0;
-    let layers = layers(graph);
+    let layers = layers(&state.reference);
     moments(cx, &layers, false, |found| {
         for (layer, moments) in found {
             let Some(bias) = corrected(layer, cx, &producers, &moments) else { continue };

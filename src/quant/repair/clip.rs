@@ -16,7 +16,7 @@ pub(super) fn clip(graph: &mut Graph, cx: &Cx<'_>) -> Result<usize, ObserveError
     let state = cx.state;
     let producers = state.quantized.producers();
     let mut changed = 0;
-    let layers = layers(graph);
+    let layers = layers(&state.reference);
     moments(cx, &layers, false, |found| {
         for (layer, moments) in found {
             let Some(stored) = layer.stored(&state.graph, &state.quantized, &producers) else { continue };

@@ -24,8 +24,8 @@ const DAMPING: f64 = 0.02;
 pub(super) fn round(graph: &mut Graph, cx: &Cx<'_>) -> Result<usize, ObserveError> {
     let state = cx.state;
     let producers = state.quantized.producers();
-    let mut layers = layers(graph);
-    layers.retain(|layer| layer.taps <= MOST_TAPS && layer.stored(graph, &state.quantized, &producers).is_some());
+    let mut layers = layers(&state.reference);
+    layers.retain(|layer| layer.taps <= MOST_TAPS && layer.stored(&state.graph, &state.quantized, &producers).is_some());
     let mut changed = 0;
     moments(cx, &layers, true, |found| {
         let one = |(layer, moments): &(&Layer, Moments)| {
