@@ -81,13 +81,19 @@ impl Converter {
         self
     }
 
-    /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`]: 8 bits for each output channel unless told otherwise.
+    /// The integers of weights: 8 bits for each output channel unless told otherwise.
     pub fn weights(mut self, weights: quant::WeightOptions) -> Converter {
         self.options.weights = weights;
         self
     }
 
-    /// Samples for [`Quantize::Int8`]: a folder of `.npz` (arrays named after the inputs) or `.npy` files, or one `.npz` whose arrays
+    /// Zero points of 0 for activations of 8 bits too.
+    pub fn symmetric(mut self, symmetric: bool) -> Converter {
+        self.options.symmetric = symmetric;
+        self
+    }
+
+    /// Samples for [`Quantize::Int8`] and [`Quantize::Int16x8`]: a folder of `.npz` (arrays named after the inputs) or `.npy` files, or one `.npz` whose arrays
     /// are stacked along their first axis.
     pub fn calibration(mut self, path: impl AsRef<Path>) -> Converter {
         self.options.calibration = Some(Calibration::Path(path.as_ref().to_path_buf()));
@@ -248,8 +254,8 @@ impl Converter {
 
     /// Gives the float graph whose values are those of the quantized one, but for noise.
     fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<Graph, Error> {
-        let Options { quantize, weights, .. } = self.options;
-        let choices = Choices::all(Choice { quantize, weights, symmetric: false });
+        let Options { quantize, weights, symmetric, .. } = self.options;
+        let choices = Choices::all(Choice { quantize, weights, symmetric });
         let mut float = graph.clone();
         if choices.any(Quantize::needs_calibration) {
             let mut statistics = self.observe(graph)?;
@@ -274,7 +280,10 @@ impl Converter {
     ) -> Result<(), Error> {
         self.progress.stage("quantize");
         let mut quantized = quant::quantize_integer(graph, statistics, choices, quant::IntegerOptions::default())?;
-        quantized.int8 += report.quantization.as_ref().map_or(0, |imported| imported.int8);
+        if let Some(imported) = &report.quantization {
+            quantized.int8 += imported.int8;
+            quantized.int16 += imported.int16;
+        }
         report.quantization = Some(quantized);
         Ok(())
     }
@@ -282,15 +291,16 @@ impl Converter {
     /// Runs the float graph on the calibration samples.
     fn observe(&self, graph: &Graph) -> Result<quant::Statistics, Error> {
         if graph.inputs.is_empty() {
-            return Err(Error::Options("the model has no inputs: there is nothing to calibrate for int8".into()));
+            return Err(Error::Options("the model has no inputs: there is nothing to calibrate".into()));
         }
         let samples = self.samples(graph)?;
         let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
         self.progress.stage("calibrate");
         self.progress.total(samples.len());
         let samples = Loaded(samples);
-        quant::observe(graph, &runner, &samples, &|| self.progress.advance())
-            .map_err(|error| Error::observe(error, &samples.0))
+        let seen = quant::observe(graph, &runner, &samples, &|| self.progress.advance())
+            .map_err(|error| Error::observe(error, &samples.0))?;
+        Ok(seen.statistics(self.options.calibration_method))
     }
 
     /// What quantization costs, on a few of the calibration samples.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::quant::{Quantize, Repairs, WeightOptions};
+use crate::quant::{Method, Quantize, Repairs, WeightOptions};
 use crate::tensor::Tensor;
 
 /// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
@@ -41,9 +41,13 @@ pub enum Calibration {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     pub quantize: Quantize,
-    /// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
+    /// The integers of weights.
     pub weights: WeightOptions,
+    /// Zero points of 0 for activations of 8 bits too; those of 16 bits have no others.
+    pub symmetric: bool,
     pub calibration: Option<Calibration>,
+    /// How ranges follow from what calibration saw.
+    pub calibration_method: Method,
     /// Changes of weights and biases that make the model quantize better.
     pub repairs: Repairs,
     /// Compare the quantized model with the float one, operator by operator, on some of the calibration samples.
@@ -74,7 +78,9 @@ impl Default for Options {
         Options {
             quantize: Quantize::None,
             weights: WeightOptions::default(),
+            symmetric: false,
             calibration: None,
+            calibration_method: Method::default(),
             repairs: Repairs::None,
             account: false,
             inputs: Vec::new(),

@@ -101,7 +101,10 @@ impl fmt::Display for Report {
 
 /// What was quantized, and every node that was not, by reason.
 fn write_quantization(f: &mut fmt::Formatter<'_>, report: &QuantReport) -> fmt::Result {
-    writeln!(f, "int8        {} operators, {} float", report.int8, report.float.len())?;
+    match report.int16 {
+        0 => writeln!(f, "int8        {} operators, {} float", report.int8, report.float.len())?,
+        int16 => writeln!(f, "int16       {int16} operators, {} int8, {} float", report.int8, report.float.len())?,
+    }
     let mut reasons: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for node in &report.float {
         let name = node.origin.as_ref().map_or(&node.value, |o| &o.name);

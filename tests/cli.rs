@@ -150,6 +150,33 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn ranges_by_every_method() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.tflite");
+    let by = |args: &[&str]| {
+        let args: Vec<String> = int8().into_iter().chain(args.iter().map(ToString::to_string)).collect();
+        convert_digits(&path, &args.iter().map(String::as_str).collect::<Vec<_>>(), 2);
+        std::fs::read(&path).unwrap()
+    };
+    let minmax = by(&["--calibration-method", "minmax"]);
+    assert!(by(&["--calibration-method", "percentile", "--percentile", "100"]) == minmax, "nothing is cut off");
+    assert!(by(&["--calibration-method", "percentile", "--percentile", "99"]) != minmax);
+    for method in ["average", "entropy", "mse"] {
+        assert!(by(&["--calibration-method", method]) != minmax, "{method}");
+    }
+    let refused = |args: &[&str]| run(command().arg("convert").arg(digits("digits.onnx")).args(args));
+    let sample = digits("calibration.npz").display().to_string();
+    let int8 = ["--quantize", "int8", "--calibration", &sample];
+    says(&is_clear(&refused(&["--calibration-method", "mse"]).stderr), &["--calibration"]);
+    says(
+        &is_clear(&refused(&[&int8[..], &["--percentile", "99"]].concat()).stderr),
+        &["--calibration-method percentile"],
+    );
+    let percentile = [&int8[..], &["--calibration-method", "percentile", "--percentile", "101"]].concat();
+    says(&is_clear(&refused(&percentile).stderr), &["--percentile 101"]);
+}
+
+#[test]
 fn the_same_bytes_at_every_run() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = |args: &[String], threads: usize| {

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::progress::Bar;
 use crate::onnx::ReadError;
-use crate::quant::{Repair, Repairs};
+use crate::quant::{self, Repair, Repairs};
 use crate::{Calibration, ChannelsLast, Converter, Error, Float64, Granularity, Options, Quantize, WeightOptions};
 
 /// Convert an ONNX model to .tflite
@@ -21,18 +21,27 @@ pub struct Args {
     /// How numbers are stored and computed
     #[arg(long, value_enum, default_value = "none")]
     quantize: Scheme,
-    /// Bits of the weights, for dynamic and weights
+    /// Bits of the weights; operators that take no 4 get 8
     #[arg(long, value_name = "8|4", value_parser = clap::value_parser!(u8).range(4..=8))]
     weight_bits: Option<u8>,
-    /// What shares a scale, for dynamic and weights: an output channel or the whole tensor
+    /// Which weights share a scale: those of an output channel or the whole tensor
     #[arg(long, value_enum)]
     granularity: Option<Grain>,
-    /// One scale for so many 4-bit weights, in matrix products and embeddings
+    /// One scale for so many 4-bit weights, in matrix products and embeddings, for dynamic and weights
     #[arg(long, value_name = "32|64|128|256")]
     block_size: Option<usize>,
-    /// Samples for int8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
+    /// Zero points of 0 for the activations of int8 too
+    #[arg(long)]
+    symmetric: bool,
+    /// Samples for int8 and int16x8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
+    /// How ranges follow from what calibration saw [default: minmax]
+    #[arg(long, value_enum, value_name = "METHOD")]
+    calibration_method: Option<Method>,
+    /// Percent of the elements that --calibration-method percentile keeps [default: 99.999]
+    #[arg(long, value_name = "PERCENT")]
+    percentile: Option<f64>,
     /// Change weights and biases so that the model quantizes better: auto keeps what helps on samples it has not seen, or a list of
     /// equalize, smooth, clip, round, bias
     #[arg(long, value_name = "auto|none|LIST", default_value = "none", value_parser = parse_repairs)]
@@ -90,6 +99,22 @@ enum Scheme {
     Weights,
     /// 8-bit integers, float32 inputs and outputs
     Int8,
+    /// 16-bit integers with 8-bit weights, float32 inputs and outputs
+    Int16x8,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Method {
+    /// All that was seen
+    Minmax,
+    /// The mean over samples of their least and greatest elements
+    Average,
+    /// All but the rarest elements
+    Percentile,
+    /// Where 8 bits tell most about the distribution (Kullback-Leibler divergence)
+    Entropy,
+    /// Where the mean of squared errors is least
+    Mse,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -135,8 +160,9 @@ fn options(args: &Args) -> Result<Options> {
     if args.report.is_some() && (args.calibration.is_none() || matches!(args.quantize, Scheme::None)) {
         bail!("--report compares a quantized model with the float one on samples: add --quantize and --calibration");
     }
-    if args.calibration.is_some() && args.report.is_none() && !matches!(args.quantize, Scheme::Int8) {
-        bail!("--calibration is for a result that computes in integers: add --quantize int8");
+    let integers = matches!(args.quantize, Scheme::Int8 | Scheme::Int16x8);
+    if args.calibration.is_some() && args.report.is_none() && !integers {
+        bail!("--calibration is for a result that computes in integers: add --quantize int8 or int16x8");
     }
     let mut options = Options { passes: !args.no_passes, layout: !args.no_layout, ..Options::default() };
     options.quantize = match args.quantize {
@@ -145,7 +171,12 @@ fn options(args: &Args) -> Result<Options> {
         Scheme::Dynamic => Quantize::Dynamic,
         Scheme::Weights => Quantize::Weights,
         Scheme::Int8 => Quantize::Int8,
+        Scheme::Int16x8 => Quantize::Int16x8,
     };
+    if args.symmetric && options.quantize != Quantize::Int8 {
+        bail!("--symmetric is for --quantize int8: others have zero points of 0 alone, or none");
+    }
+    options.symmetric = args.symmetric;
     options.account = args.report.is_some();
     if args.repair != Repairs::None && !options.quantize.needs_calibration() {
         bail!("--repair is for a result that computes in integers: add --quantize int8");
@@ -154,6 +185,7 @@ fn options(args: &Args) -> Result<Options> {
     options.unroll = args.unroll;
     options.weights = weights(args)?;
     options.calibration = args.calibration.clone().map(Calibration::Path);
+    options.calibration_method = method(args)?;
     for (name, dims) in &args.shapes {
         if options.shapes.insert(name.clone(), dims.clone()).is_some() {
             bail!("--shape is given twice for {name:?}");
@@ -175,10 +207,34 @@ fn options(args: &Args) -> Result<Options> {
     Ok(options)
 }
 
+fn method(args: &Args) -> Result<quant::Method> {
+    if (args.calibration_method.is_some() || args.percentile.is_some()) && args.calibration.is_none() {
+        bail!("--calibration-method and --percentile are about calibration samples: give --calibration too");
+    }
+    if args.percentile.is_some() && !matches!(args.calibration_method, Some(Method::Percentile)) {
+        bail!("--percentile is for --calibration-method percentile");
+    }
+    let percent = args.percentile.unwrap_or(99.999);
+    if !(percent > 50.0 && percent <= 100.0) {
+        bail!("--percentile {percent}: it must be more than 50 and no more than 100");
+    }
+    Ok(match args.calibration_method {
+        None => quant::Method::default(),
+        Some(Method::Minmax) => quant::Method::MinMax,
+        Some(Method::Average) => quant::Method::Average,
+        Some(Method::Percentile) => quant::Method::Percentile(percent),
+        Some(Method::Entropy) => quant::Method::Entropy,
+        Some(Method::Mse) => quant::Method::Mse,
+    })
+}
+
 fn weights(args: &Args) -> Result<WeightOptions> {
     let given = args.weight_bits.is_some() || args.granularity.is_some() || args.block_size.is_some();
-    if given && !matches!(args.quantize, Scheme::Dynamic | Scheme::Weights) {
-        bail!("--weight-bits, --granularity and --block-size are for --quantize dynamic and weights");
+    if given && matches!(args.quantize, Scheme::None | Scheme::Float16) {
+        bail!("--weight-bits, --granularity and --block-size are for weights that become integers: add --quantize");
+    }
+    if args.block_size.is_some() && !matches!(args.quantize, Scheme::Dynamic | Scheme::Weights) {
+        bail!("--block-size is for --quantize dynamic and weights: integers have no kernel for it");
     }
     let bits = args.weight_bits.unwrap_or(if args.block_size.is_some() { 4 } else { 8 });
     if !matches!(bits, 4 | 8) {

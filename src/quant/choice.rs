@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::form::Grid;
 use super::weights::WeightOptions;
 use crate::graph::{Node, ValueId};
 
@@ -42,6 +43,18 @@ pub struct Choice {
     pub weights: WeightOptions,
     /// Zero points of 0 for 8-bit activations too.
     pub symmetric: bool,
+}
+
+impl Choice {
+    /// The integers of activations, where they are to be integers.
+    pub(super) fn grid(self) -> Option<Grid> {
+        match self.quantize {
+            Quantize::Int8 if self.symmetric => Some(Grid::SymmetricInt8),
+            Quantize::Int8 => Some(Grid::Int8),
+            Quantize::Int16x8 => Some(Grid::Int16),
+            Quantize::None | Quantize::Float16 | Quantize::Dynamic | Quantize::Weights => None,
+        }
+    }
 }
 
 impl From<Quantize> for Choice {

@@ -1,13 +1,14 @@
 //! Quantization after training: a float graph and statistics of its values become a graph on integers.
 //!
 //! ```text
-//! observe    runs the float graph on samples                          -> Statistics
+//! observe    runs the float graph on samples                          -> Observations
+//! calibrate  chooses a range for each value                           -> Statistics
 //! choice     what is asked of each operator                           -> Choices
-//! prepare    writes operators without an int8 kernel as ones that have one
+//! prepare    writes operators without an integer kernel as ones that have one
 //! spec       what each operator's kernel asks for                     -> Treatment, one a node
 //! relevant   which part of each range its users can tell apart        -> Range, one a value
-//! precision  which nodes are worth computing in int8                  -> Decision, one a node
-//! propagate  which values share a scale, and which                    -> Params, one a value
+//! precision  which nodes are worth computing in integers              -> Decision, one a node
+//! propagate  which values share a scale, and which                    -> Form, one a value
 //! materialize, insert    constants as integers; QUANTIZE and DEQUANTIZE at the borders
 //! account    what it costs, operator by operator, on samples          -> Account
 //! ```
@@ -21,8 +22,10 @@
 //! [`Execute`]: crate::graph::Execute
 
 mod account;
+mod calibrate;
 mod choice;
 mod cut;
+mod form;
 mod import;
 mod insert;
 mod materialize;
@@ -41,19 +44,23 @@ mod weights;
 mod tests;
 
 pub use account::{Account, Cause, Detail, OperatorNoise, OutputNoise, Simulate, account, spread};
+pub use calibrate::Method;
 pub use choice::{Choice, Choices, Quantize};
 pub use import::{forget_weights, import, store_weights};
 pub use insert::Conversions;
-pub use observe::{ObserveError, Observed, Samples, Statistics, observe};
+pub use observe::{
+    ExactSum, Histogram, Observations, ObserveError, Observed, Samples, Seen, Statistics, observe, observe_part,
+};
 pub use range::{Params, Range};
 pub use repair::{Repair, Repaired, Repairs, Workshop, repair};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
 pub use weights::{Granularity, KeptWeights, StoredWeights, WeightOptions, WeightReport, quantize_weights};
 
-use crate::graph::{Graph, Op};
+use crate::graph::{Graph, Node, Op};
+use form::Grid;
 use precision::Decision;
 use relevant::Relevant;
-use spec::Treatment;
+use spec::{Asked, Treatment};
 
 /// What a user may ask of full-integer quantization.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,8 +81,8 @@ pub enum QuantError {
     Constant { place: String, message: String },
 }
 
-/// Quantizes the nodes of a float graph that are chosen for int8: activations with one scale each, weights of convolutions and matrix products with one scale
-/// for each output channel, biases in 32 bits. Inputs and outputs of the graph stay float.
+/// Quantizes the nodes of a float graph that are chosen for integers: activations of 8 or 16 bits with one scale each, weights of
+/// convolutions and matrix products with one scale for each output channel or for all, biases in the width of the accumulator. Inputs and outputs of the graph stay float.
 ///
 /// # Errors
 /// Where the statistics don't belong to the graph, or weights are not finite. The graph is as it was then, but for operators
@@ -108,7 +115,7 @@ fn solve(
     options: IntegerOptions,
 ) -> Result<(Vec<insert::Plan>, QuantReport), QuantError> {
     let relevant = Relevant::new(graph, statistics);
-    let treatments = graph.nodes.iter().map(|node| asked(choices.of(node), spec::treatment(graph, node))).collect();
+    let treatments = graph.nodes.iter().map(|node| treatment(graph, node, choices.of(node))).collect();
     let decisions = precision::decide(graph, statistics, &relevant, treatments, options.every_kernel);
     let scales = propagate::propagate(graph, &decisions, &relevant);
     let mut report = QuantReport::default();
@@ -125,8 +132,11 @@ fn solve(
                 value: value(),
                 reason: reason.clone(),
             }),
-            (Decision::Int8(_), insert::Plan::Int8 { channels, .. }) => {
-                report.int8 += 1;
+            (Decision::Integer(rule), insert::Plan::Integer { channels, .. }) => {
+                match rule.grid {
+                    Grid::Int8 | Grid::SymmetricInt8 => report.int8 += 1,
+                    Grid::Int16 => report.int16 += 1,
+                }
                 if let Some(channels) = channels.as_ref().filter(|c| !c.raised.is_empty()) {
                     report.raised.push(RaisedScale { value: value(), channels: channels.raised.clone() });
                 }
@@ -140,10 +150,11 @@ fn solve(
     Ok((plans, report))
 }
 
-/// What becomes of a node that has a row in the table, given what it was chosen for.
-fn asked(choice: Choice, treatment: Treatment) -> Treatment {
-    match treatment {
-        Treatment::Int8(_) if choice.quantize != Quantize::Int8 => Treatment::Float("it is not chosen for int8"),
-        treatment => treatment,
+/// The row of a node, given what it was chosen for.
+fn treatment(graph: &Graph, node: &Node, choice: Choice) -> Treatment {
+    let asked = choice.grid().map(|grid| Asked { grid, weights: choice.weights });
+    match (spec::treatment(graph, node, asked.unwrap_or_default()), asked) {
+        (Treatment::Integer(_), None) => Treatment::Float("it is not chosen for integers"),
+        (treatment, _) => treatment,
     }
 }

@@ -1,13 +1,14 @@
-//! Which nodes compute in int8: the division of the graph that costs least.
+//! Which nodes compute in integers: the division of the graph that costs least.
 //!
-//! A border between int8 and float costs a conversion, so it is no good to let every node decide by itself: a sum between two
+//! Which integers a node computes in is asked for; whether it does is decided here. A border between integers and float costs a conversion, so it is no good to let every node decide by itself: a sum between two
 //! float operators would be quantized and dequantized at once, a transposition before a convolution would move four times the
-//! bytes. Each node has a cost in either type, each value a cost where its maker and a user differ, and a minimum cut finds
+//! bytes. Each node has a cost in either form, each value a cost where its maker and a user differ, and a minimum cut finds
 //! the best of all divisions. Knows nothing of operators but what their [`Rule`] says.
 
 use super::cut::{NEVER, Network, SINK, SOURCE};
+use super::form::{Form, Grid};
 use super::observe::Statistics;
-use super::range::{Params, Range, stands_for_infinity};
+use super::range::{Range, stands_for_infinity};
 use super::relevant::Relevant;
 use super::spec::{Effort, Outcome, Role, Rule, Treatment};
 use crate::graph::{Graph, Node, Precision, ValueId};
@@ -17,7 +18,7 @@ use crate::tensor::DType;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Decision {
     Untouched,
-    Int8(Rule),
+    Integer(Rule),
     Float(String),
 }
 
@@ -25,18 +26,19 @@ pub(super) enum Decision {
 mod cost {
     /// `QUANTIZE` or `DEQUANTIZE` between two operators.
     pub(super) const CONVERSION: u64 = 200;
-    /// `DEQUANTIZE` before an output of the graph. Cheap: whoever asks for int8 expects it there. `QUANTIZE` after an input is free.
+    /// `DEQUANTIZE` before an output of the graph. Cheap: whoever asks for integers expects it there. `QUANTIZE` after an input is free.
     pub(super) const OUTPUT: u64 = 60;
-    /// An input of the graph that is used as float: whoever asks for int8 expects integers there too.
+    /// An input of the graph that is used as float: whoever asks for integers expects them there too.
     pub(super) const INPUT: u64 = 80;
-    /// Computing in float what there is an int8 kernel for.
+    /// Computing in float what there is an integer kernel for.
     pub(super) const FLOAT_MOVES: u64 = 1;
     pub(super) const FLOAT_LIGHT: u64 = 100;
     pub(super) const FLOAT_HEAVY: u64 = 1_000_000;
     /// One scale for operands of very different size: the small ones lose bits.
     pub(super) const COARSENS: u64 = FIXED_SCALE;
-    /// Rounding the result of a light operator: as much as is saved, so that only conversions count. Sums along a transformer's residual
-    /// stream, which float normalizations read, stay float then: small tokens get lost in the scale of large ones.
+    /// Rounding the result of a light operator to 8 bits: as much as is saved, so that only conversions count. Sums along a
+    /// transformer's residual stream, which float normalizations read, stay float then: small tokens get lost in the scale of large
+    /// ones.
     pub(super) const INT8_LIGHT: u64 = FLOAT_LIGHT;
     /// Computing in int8 with a scale that the results did not choose: rather in float where that costs no further conversion.
     pub(super) const FIXED_SCALE: u64 = 350;
@@ -45,7 +47,7 @@ mod cost {
 /// Constants with fewer elements than this may stay float without a thought.
 const HOLDS_WEIGHTS: usize = 1024;
 
-/// A fixed scale this many times coarser than what the results seen would choose is too coarse: it leaves 6 bits of 8.
+/// A fixed scale this many times coarser than what the results seen would choose leaves 6 bits.
 const TOO_COARSE: f32 = 4.0;
 
 /// Decides on every node, given its row of the table.
@@ -59,9 +61,9 @@ pub(super) fn decide(
     let judge = Judge { graph, statistics, relevant, every_kernel };
     let mut decisions: Vec<Decision> =
         treatments.into_iter().zip(&graph.nodes).map(|(treatment, node)| judge.alone(treatment, node)).collect();
-    let int8 = division(graph, &decisions, relevant, every_kernel);
-    for (decision, int8) in decisions.iter_mut().zip(int8) {
-        if matches!(decision, Decision::Int8(_)) && !int8 {
+    let integer = division(graph, &decisions, relevant, every_kernel);
+    for (decision, integer) in decisions.iter_mut().zip(integer) {
+        if matches!(decision, Decision::Integer(_)) && !integer {
             *decision = Decision::Float("its neighbours are float, and converting there and back costs more".into());
         }
     }
@@ -76,15 +78,15 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// What can be said of a node without its neighbours; `Int8` where it may be.
+    /// What can be said of a node without its neighbours; `Integer` where it may be.
     fn alone(&self, treatment: Treatment, node: &Node) -> Decision {
         let rule = match treatment {
             Treatment::Untouched => return Decision::Untouched,
             Treatment::Float(reason) => return Decision::Float(reason.into()),
-            Treatment::Int8(rule) => rule,
+            Treatment::Integer(rule) => rule,
         };
         if node.precision == Precision::Float {
-            return Decision::Float("an inner step of its ONNX operator that 8 bits can't hold".into());
+            return Decision::Float("an inner step of its ONNX operator that few bits can't hold".into());
         }
         if let Some(lost) = rule.loses.filter(|_| !self.every_kernel) {
             return Decision::Float(lost.into());
@@ -95,16 +97,17 @@ impl Judge<'_> {
         if let Some(extreme) = self.extreme(node, &rule) {
             return Decision::Float(format!("its numbers reach {extreme:e}, and no scale has room for the others"));
         }
-        if let Outcome::Fixed(params) = rule.outcome
-            && let Some((max, coarser)) = self.coarser(node, params)
+        if let Outcome::Fixed(form) = rule.outcome
+            && let Some((max, coarser)) = self.coarser(node, &rule, form)
             && !self.every_kernel
         {
             return Decision::Float(format!(
-                "its int8 results have steps of {}, {coarser:.0} times what results up to {max} need",
-                params.scale
+                "its {} results have steps of {}, {coarser:.0} times what results up to {max} need",
+                form.dtype.name(),
+                form.params.scale
             ));
         }
-        Decision::Int8(rule)
+        Decision::Integer(rule)
     }
 
     /// A value that would be quantized and of which nothing is known.
@@ -124,10 +127,10 @@ impl Judge<'_> {
     }
 
     /// Largest magnitude of the results seen, and how much too coarse a fixed scale is for it, where that is too much.
-    fn coarser(&self, node: &Node, fixed: Params) -> Option<(f32, f32)> {
+    fn coarser(&self, node: &Node, rule: &Rule, fixed: Form) -> Option<(f32, f32)> {
         let range = node.outputs.iter().find_map(|&id| self.statistics.get(id)?.range)?;
-        let coarser = fixed.scale / Params::asymmetric(range).scale;
-        (coarser > TOO_COARSE).then_some((range.max.abs().max(range.min.abs()), coarser))
+        let coarser = fixed.params.scale / rule.grid.form(range).params.scale;
+        (coarser > TOO_COARSE * rule.grid.finer()).then_some((range.max.abs().max(range.min.abs()), coarser))
     }
 }
 
@@ -145,7 +148,7 @@ pub(super) fn activations<'a>(
     })
 }
 
-/// For each node, whether it computes in int8.
+/// For each node, whether it computes in integers.
 fn division(graph: &Graph, decisions: &[Decision], relevant: &Relevant<'_>, every_kernel: bool) -> Vec<bool> {
     let mut network = Network::new();
     let vertex: Vec<usize> = decisions.iter().map(|_| network.add_vertex()).collect();
@@ -156,14 +159,14 @@ fn division(graph: &Graph, decisions: &[Decision], relevant: &Relevant<'_>, ever
         match decision {
             Decision::Untouched => continue,
             Decision::Float(_) => network.part(v, SINK, NEVER),
-            Decision::Int8(rule) => {
-                let (float, int8) = costs(graph, node, rule, relevant, every_kernel);
+            Decision::Integer(rule) => {
+                let (float, integer) = costs(graph, node, rule, relevant, every_kernel);
                 network.part(SOURCE, v, float);
-                network.part(v, SINK, int8);
+                network.part(v, SINK, integer);
             }
         }
         let operands: Vec<ValueId> = match decision {
-            Decision::Int8(rule) => activations(graph, node, rule).map(|(id, _)| id).collect(),
+            Decision::Integer(rule) => activations(graph, node, rule).map(|(id, _)| id).collect(),
             _ => node.inputs.iter().flatten().copied().filter(|&id| graph.constant(id).is_none()).collect(),
         };
         operands.iter().for_each(|id| users[id.0 as usize].push(v));
@@ -181,16 +184,16 @@ fn division(graph: &Graph, decisions: &[Decision], relevant: &Relevant<'_>, ever
         if users[i].is_empty() {
             continue;
         }
-        // One `DEQUANTIZE` serves all float users, one `QUANTIZE` all int8 ones.
-        let (any_float, any_int8) = (network.add_vertex(), network.add_vertex());
+        // One `DEQUANTIZE` serves all float users, one `QUANTIZE` all integer ones.
+        let (any_float, any_integer) = (network.add_vertex(), network.add_vertex());
         network.part(makers[i], any_float, cost::CONVERSION);
         if inputs[i] {
             network.part(SOURCE, any_float, cost::INPUT);
         }
-        network.part(any_int8, makers[i], if inputs[i] { 0 } else { cost::CONVERSION });
+        network.part(any_integer, makers[i], if inputs[i] { 0 } else { cost::CONVERSION });
         for &user in &users[i] {
             network.part(any_float, user, NEVER);
-            network.part(user, any_int8, NEVER);
+            network.part(user, any_integer, NEVER);
         }
     }
     let side = network.source_side();
@@ -203,7 +206,7 @@ fn marked(graph: &Graph, ids: &[ValueId]) -> Vec<bool> {
     marks
 }
 
-/// What a node costs in float, and in int8.
+/// What a node costs in float, and in integers.
 fn costs(graph: &Graph, node: &Node, rule: &Rule, relevant: &Relevant<'_>, every_kernel: bool) -> (u64, u64) {
     if every_kernel {
         return (cost::FLOAT_HEAVY, 0);
@@ -214,13 +217,15 @@ fn costs(graph: &Graph, node: &Node, rule: &Rule, relevant: &Relevant<'_>, every
         Effort::Light => cost::FLOAT_LIGHT,
         Effort::Heavy => cost::FLOAT_HEAVY,
     };
-    let int8 = match (rule.outcome, rule.effort) {
-        (Outcome::Fixed(_), _) => cost::FIXED_SCALE,
-        (Outcome::Free, Effort::Light) => cost::INT8_LIGHT,
-        (Outcome::Shared, _) if coarsens(node, rule, relevant) => cost::COARSENS,
-        (Outcome::Free | Outcome::Shared, _) => 0,
+    // 16 bits have room for all of this.
+    let loses = rule.grid != Grid::Int16;
+    let integer = match (rule.outcome, rule.effort) {
+        (Outcome::Fixed(_), _) if loses => cost::FIXED_SCALE,
+        (Outcome::Free, Effort::Light) if loses => cost::INT8_LIGHT,
+        (Outcome::Shared, _) if loses && coarsens(node, rule, relevant) => cost::COARSENS,
+        (Outcome::Free | Outcome::Shared | Outcome::Fixed(_), _) => 0,
     };
-    (float, int8)
+    (float, integer)
 }
 
 /// True where the scale that operands share is too coarse for one of them: a class token that is put before the patches.
@@ -228,12 +233,12 @@ fn coarsens(node: &Node, rule: &Rule, relevant: &Relevant<'_>) -> bool {
     let shared = (0..node.inputs.len()).filter(|&i| rule.operands.get(i) == Some(&Role::Shared));
     let ranges: Vec<Range> = shared.filter_map(|i| relevant.operand(node, i)).collect();
     let Some(hull) = ranges.iter().copied().reduce(Range::hull) else { return false };
-    let scale = |range: Range| Params::asymmetric(range).scale;
+    let scale = |range: Range| rule.grid.form(range).params.scale;
     let empty = Range { min: 0.0, max: 0.0 };
     ranges.iter().any(|&range| range != empty && scale(hull) > TOO_COARSE * scale(range))
 }
 
-/// True for a look-up in a constant table: in int8 it takes a quarter of the room.
+/// True for a look-up in a constant table: in integers it takes a part of the room.
 fn holds_weights(graph: &Graph, node: &Node, rule: &Rule) -> bool {
     let operands = node.inputs.iter().zip(&rule.operands);
     operands.filter(|(_, role)| **role == Role::Shared).any(|(input, _)| {

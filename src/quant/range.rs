@@ -56,12 +56,12 @@ impl Range {
     }
 }
 
-/// Scale and zero point of a whole tensor of `INT8`.
+/// Scale and zero point of a whole tensor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Params {
     /// Real distance of neighbours.
     pub scale: f32,
-    /// What stands for zero, in -128..=127.
+    /// What stands for zero.
     pub zero_point: i32,
 }
 
@@ -76,7 +76,7 @@ impl Params {
         Params { scale, zero_point }
     }
 
-    /// The finest that cover `range` and zero with all 256 numbers (quantization-spec, section 1).
+    /// The finest that cover `range` and zero with all 256 numbers of 8 bits (quantization-spec, section 1).
     pub fn asymmetric(range: Range) -> Params {
         let Range { min, max } = range.with_zero();
         let scale = Params::sane((f64::from(max) - f64::from(min)) / 255.0);
@@ -84,27 +84,21 @@ impl Params {
         Params { scale, zero_point: zero_point.clamp(-128.0, 127.0) as i32 }
     }
 
-    /// The finest that cover `range` with zero at 0.
+    /// The finest that cover `range` with 8 bits and zero at 0.
     pub fn symmetric(range: Range) -> Params {
         let bound = f64::from(range.min.abs().max(range.max.abs()));
         Params { scale: Params::sane(bound / 127.0), zero_point: 0 }
     }
 
+    /// The finest that cover `range` with 16 bits; -32768 stays unused, as in quantizers elsewhere.
+    pub fn symmetric_16(range: Range) -> Params {
+        let bound = f64::from(range.min.abs().max(range.max.abs()));
+        Params { scale: if bound == 0.0 { 1.0 / 32768.0 } else { Params::sane(bound / 32767.0) }, zero_point: 0 }
+    }
+
     /// `scale` where interpreters take it. A value that was always zero has no scale of its own and gets that of ±1.
     pub(super) fn sane(scale: f64) -> f32 {
         if scale == 0.0 { 1.0 / 128.0 } else { scale.clamp(*SCALES.start(), *SCALES.end()) as f32 }
-    }
-
-    /// The nearest number that stands for `x`, ties to even; infinities go to the ends.
-    pub fn quantize(self, x: f32) -> i8 {
-        let stored = (f64::from(x) / f64::from(self.scale)).round_ties_even() + f64::from(self.zero_point);
-        stored.clamp(-128.0, 127.0) as i8
-    }
-
-    /// What the ends stand for.
-    pub fn range(self) -> Range {
-        let real = |stored: i32| (f64::from(stored - self.zero_point) * f64::from(self.scale)) as f32;
-        Range { min: real(-128), max: real(127) }
     }
 }
 
@@ -116,6 +110,7 @@ impl From<Params> for Quant {
 
 #[cfg(test)]
 mod tests {
+    use super::super::form::Form;
     use super::*;
 
     fn range(min: f32, max: f32) -> Range {
@@ -126,8 +121,8 @@ mod tests {
     fn zero_is_always_a_number_of_its_own() {
         for r in [range(-1.0, 1.0), range(0.3, 5.0), range(-7.0, -2.0), range(-0.013, 255.0), range(0.0, 1e-30)] {
             let params = Params::asymmetric(r);
-            let stored = params.quantize(0.0);
-            assert_eq!(i32::from(stored), params.zero_point, "{r:?}");
+            let (stored, exact) = Form::int8(params).store(0.0);
+            assert!(exact && stored == f64::from(params.zero_point), "{r:?}");
         }
     }
 
@@ -135,7 +130,7 @@ mod tests {
     fn the_whole_range_is_covered_within_half_a_step() {
         for r in [range(-1.0, 1.0), range(0.0, 6.0), range(-7.0, 2.0), range(-0.013, 255.0), range(2.0, 3.0)] {
             let params = Params::asymmetric(r);
-            let covered = params.range();
+            let covered = Form::int8(params).range();
             let half = params.scale / 2.0 * 1.0001;
             assert!(covered.min <= r.min + half && covered.max >= r.max - half, "{r:?} by {params:?}: {covered:?}");
         }
@@ -146,7 +141,7 @@ mod tests {
     #[test]
     fn ranges_without_extent_or_with_too_much_get_normal_scales() {
         for r in [range(0.0, 0.0), range(0.0, 1e-40), range(f32::MIN, f32::MAX)] {
-            for params in [Params::asymmetric(r), Params::symmetric(r)] {
+            for params in [Params::asymmetric(r), Params::symmetric(r), Params::symmetric_16(r)] {
                 assert!((params.scale * params.scale).is_normal(), "{r:?} by {params:?}");
             }
         }
@@ -156,7 +151,8 @@ mod tests {
     fn stand_ins_for_infinity_saturate_and_do_not_widen() {
         let values = [f32::MIN, -2.0, 3.0, f32::NEG_INFINITY, -1e9];
         assert_eq!(Range::of_moderate(&values), Some(range(-2.0, 3.0)));
-        assert_eq!(Params::asymmetric(range(-2.0, 3.0)).quantize(f32::NEG_INFINITY), -128);
+        let form = Form::int8(Params::asymmetric(range(-2.0, 3.0)));
+        assert_eq!(form.store(f32::NEG_INFINITY), (-128.0, false));
         assert_eq!(Range::of(&[f32::INFINITY]), None);
     }
 }

@@ -11,6 +11,8 @@ use crate::graph::Origin;
 pub struct QuantReport {
     /// Nodes that compute in int8.
     pub int8: usize,
+    /// Nodes that compute in int16, with weights of int8.
+    pub int16: usize,
     /// Nodes that compute in float, in order.
     pub float: Vec<FloatNode>,
     /// Ranges that were cut by a factor of ten and more to what their users can tell apart: masks, mostly.

@@ -1,6 +1,6 @@
 //! Whether a node has an integer kernel for the scales around it.
 
-use super::super::spec::{Bound, Outcome, Role, Rule, Treatment, compares, has_int16, treatment};
+use super::super::spec::{Asked, Bound, Outcome, Role, Rule, Treatment, compares, has_int16, treatment};
 use super::constants::{Weights, own_form, stored};
 use super::form::Form;
 use super::wanted::Wanted;
@@ -50,10 +50,10 @@ impl<S: Stores> Judge<'_, S> {
     /// # Errors
     /// What is in the way, as a reason.
     pub(super) fn plan(&self, node: &Node) -> Result<Plan, String> {
-        let rule = match treatment(self.graph, node) {
-            Treatment::Int8(rule) if !compares(&node.op) => rule,
+        let rule = match treatment(self.graph, node, Asked::default()) {
+            Treatment::Integer(rule) if !compares(&node.op) => rule,
             Treatment::Float(reason) => return Err(reason.into()),
-            Treatment::Int8(_) | Treatment::Untouched => return Err("it compares real numbers".into()),
+            Treatment::Integer(_) | Treatment::Untouched => return Err("it compares real numbers".into()),
         };
         if node.precision == Precision::Float {
             return Err("an inner step of its ONNX operator that 8 bits can't hold".into());
@@ -153,7 +153,7 @@ impl<S: Stores> Judge<'_, S> {
     fn layer(&self, node: &Node, rule: &Rule, operands: &mut [Want], scales: &mut [f64]) -> Result<(), String> {
         let mut weights = None;
         for (i, role) in rule.operands.iter().enumerate() {
-            if let (Role::Weight { axis }, Some(id)) = (role, node.input(i)) {
+            if let (Role::Weight { axis, .. }, Some(id)) = (role, node.input(i)) {
                 let of = Weights::of(self.graph, id, *axis)?;
                 scales[i] = of.scale.iter().copied().fold(0.0, f32::max).into();
                 operands[i] = Want::Constant(of.data.clone(), of.quant());
@@ -202,8 +202,7 @@ impl<S: Stores> Judge<'_, S> {
                     Err("the scale of its result is too fine for its int8 kernel".into())
                 }
             }
-            Outcome::Fixed(params) => {
-                let fixed = Form::int8(params);
+            Outcome::Fixed(fixed) => {
                 if fixed.scale() > wanted.scale() * 1.01 {
                     return Err("the one scale that its int8 kernel has is coarser than that in the model".into());
                 }

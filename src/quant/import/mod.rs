@@ -15,11 +15,11 @@
 mod carry;
 mod constants;
 mod decide;
-mod form;
 mod wanted;
 mod weights;
 mod write;
 
+use super::form;
 use super::report::QuantReport;
 use crate::graph::{Graph, Op};
 

@@ -1,6 +1,6 @@
 //! With what scale real numbers are stored in the end, seen from their users.
 
-use super::super::spec::{Treatment, is_maximum, treatment};
+use super::super::spec::{Asked, Treatment, is_maximum, treatment};
 use super::form::Form;
 use crate::graph::{Graph, Node, Op, ValueId};
 use crate::tensor::DType;
@@ -64,7 +64,7 @@ impl Wanted {
                 }
                 _ => Use::Real,
             },
-            _ if matches!(treatment(graph, node), Treatment::Int8(rule) if rule.picks) => {
+            _ if matches!(treatment(graph, node, Asked::default()), Treatment::Integer(rule) if rule.picks) => {
                 let results = node.outputs.iter().filter(|id| graph.dtype(**id) == DType::F32);
                 results.map(|id| self.uses[id.0 as usize]).fold(Use::Unused, Use::and)
             }

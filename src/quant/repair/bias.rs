@@ -1,7 +1,7 @@
 //! Biases that take up what rounding the weights adds to each output in the mean. (Nagel 2019, with the means that samples show.)
 
 use super::Cx;
-use super::layer::{Layer, layers};
+use super::layer::{BIAS, Layer, layers};
 use super::moments::{Moments, moments};
 use crate::graph::Graph;
 use crate::quant::observe::ObserveError;
@@ -15,7 +15,8 @@ pub(super) fn bias(graph: &mut Graph, cx: &Cx<'_>) -> Result<usize, ObserveError
     moments(cx, &layers, false, |found| {
         for (layer, moments) in found {
             let Some(bias) = corrected(layer, cx, &producers, &moments) else { continue };
-            if Some(&bias) != layer.biases(graph).as_ref() {
+            let now = graph.nodes[layer.node].input(BIAS).and_then(|id| graph.constant(id)?.to_f32s().ok());
+            if Some(&bias) != now.as_ref() {
                 layer.set_bias(graph, bias);
                 changed += 1;
             }

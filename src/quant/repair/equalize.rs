@@ -14,8 +14,9 @@ pub(super) fn equalize(graph: &mut Graph, cx: &Cx<'_>) -> Result<usize, ObserveE
     let chains = Chains::of(graph);
     let homogeneous = |layer: &Layer| graph.nodes[layer.node].op.activation().is_none_or(is_homogeneous);
     let makers = chains.layers.iter().filter(|layer| homogeneous(layer));
-    let pairs: Vec<(Layer, Behind)> =
-        makers.filter_map(|layer| Some((layer.clone(), chains.behind(graph, graph.nodes[layer.node].outputs[0])?))).collect();
+    let pairs: Vec<(Layer, Behind)> = makers
+        .filter_map(|layer| Some((layer.clone(), chains.behind(graph, graph.nodes[layer.node].outputs[0])?)))
+        .collect();
     let seen = largest(cx, &cx.state.reference, &pairs.iter().map(|(_, behind)| behind.value).collect::<Vec<_>>())?;
     let mut changed = 0;
     for (layer, behind) in pairs {
@@ -75,7 +76,8 @@ impl Chains {
 
     /// What is behind a value with its channels along the last axis.
     pub(super) fn behind(&self, graph: &Graph, mut value: ValueId) -> Option<Behind> {
-        while let Some(node) = self.sole_user(graph, value).map(|index| &graph.nodes[index]).filter(|n| scales(graph, n, value))
+        while let Some(node) =
+            self.sole_user(graph, value).map(|index| &graph.nodes[index]).filter(|n| scales(graph, n, value))
         {
             value = *node.outputs.first()?;
         }
@@ -107,7 +109,12 @@ fn scales(graph: &Graph, node: &Node, x: ValueId) -> bool {
 
 impl Behind {
     /// What each channel is to be divided by: as large as that makes it, its weights are then. `None` where that is of no use.
-    pub(super) fn factors(&self, graph: &Graph, seen: &BTreeMap<ValueId, Vec<f32>>, channels: usize) -> Option<Vec<f32>> {
+    pub(super) fn factors(
+        &self,
+        graph: &Graph,
+        seen: &BTreeMap<ValueId, Vec<f32>>,
+        channels: usize,
+    ) -> Option<Vec<f32>> {
         /// Factors that differ less change nothing.
         const LEAST_SPREAD: f32 = 1.5;
         const MOST: f32 = 1e3;

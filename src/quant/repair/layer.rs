@@ -161,8 +161,11 @@ impl Layer {
         let places: Vec<usize> = (0..total).step_by(step).collect();
         let mut patches = vec![0f32; self.groups * places.len() * self.taps];
         for (row, place) in places.iter().enumerate() {
-            let (n, i, j) = (place / (rows.count * columns.count), place / columns.count % rows.count, place % columns.count);
-            for (tap, (u, v)) in (0..geometry.kernel[0]).flat_map(|u| (0..geometry.kernel[1]).map(move |v| (u, v))).enumerate() {
+            let (n, i, j) =
+                (place / (rows.count * columns.count), place / columns.count % rows.count, place % columns.count);
+            for (tap, (u, v)) in
+                (0..geometry.kernel[0]).flat_map(|u| (0..geometry.kernel[1]).map(move |v| (u, v))).enumerate()
+            {
                 let (Some(y), Some(x)) = (rows.at(i, u), columns.at(j, v)) else { continue };
                 let from = ((n * height + y) * width + x) * depth;
                 for group in 0..self.groups {

@@ -131,7 +131,11 @@ impl Moments {
 ///
 /// # Errors
 /// Where samples can't be run.
-pub(super) fn largest(cx: &Cx<'_>, graph: &Graph, ids: &[ValueId]) -> Result<BTreeMap<ValueId, Vec<f32>>, ObserveError> {
+pub(super) fn largest(
+    cx: &Cx<'_>,
+    graph: &Graph,
+    ids: &[ValueId],
+) -> Result<BTreeMap<ValueId, Vec<f32>>, ObserveError> {
     let runs = (cx.simulate)(graph).map_err(|message| ObserveError::Run { sample: 0, message })?;
     let mut found: BTreeMap<ValueId, Vec<f32>> = ids.iter().map(|&id| (id, Vec::new())).collect();
     for &sample in cx.which {

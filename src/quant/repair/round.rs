@@ -25,7 +25,8 @@ pub(super) fn round(graph: &mut Graph, cx: &Cx<'_>) -> Result<usize, ObserveErro
     let state = cx.state;
     let producers = state.quantized.producers();
     let mut layers = layers(&state.reference);
-    layers.retain(|layer| layer.taps <= MOST_TAPS && layer.stored(&state.graph, &state.quantized, &producers).is_some());
+    layers
+        .retain(|layer| layer.taps <= MOST_TAPS && layer.stored(&state.graph, &state.quantized, &producers).is_some());
     let mut changed = 0;
     moments(cx, &layers, true, |found| {
         let one = |(layer, moments): &(&Layer, Moments)| {

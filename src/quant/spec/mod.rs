@@ -1,7 +1,7 @@
-//! THE TABLE: what the int8 kernel of every operator asks of its operands and gives for its results.
+//! THE TABLE: what the integer kernel of every operator asks of its operands and gives for its results.
 //!
 //! An operator counts as quantizable only where the plain kernels and XNNPACK of LiteRT 2.3.0 both load it and compute what is
-//! meant (quantization-spec, sections 1 to 3). Kernels that copy integers without a look at their scales, and those that
+//! meant (quantization-spec, sections 1 to 4). Kernels that copy integers without a look at their scales, and those that
 //! XNNPACK refuses to build unless scales agree, share one scale by rule here, so neither a wrong number nor a file that does not
 //! load can come of them. Where a kernel exists but 8 bits can't hold what it is given in practice, the row says so in
 //! [`Rule::loses`].
@@ -14,23 +14,35 @@ mod wide;
 pub(super) use sees::{Sees, sees};
 pub(super) use wide::has_int16;
 
+use super::form::{Form, Grid};
 use super::range::Params;
+use super::weights::{Granularity, WeightOptions, is_worth_four_bits};
 use crate::graph::{Activation, Binary, Graph, Node, Op, Pool, Reduce, Unary, ValueId};
 use crate::tensor::DType;
+use wide::Wide;
 
 /// What becomes of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Treatment {
     /// Nothing in it is `FLOAT32`: it is about integers or booleans, or is quantized already.
     Untouched,
-    /// There is no int8 kernel that is right; the text says what is in the way.
+    /// There is no integer kernel that is right; the text says what is in the way.
     Float(&'static str),
-    Int8(Rule),
+    Integer(Rule),
 }
 
-/// An int8 kernel.
+/// What a node is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    pub grid: Grid,
+    pub weights: WeightOptions,
+}
+
+/// An integer kernel.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rule {
+    /// The integers of activations.
+    pub grid: Grid,
     /// One for each operand.
     pub operands: Vec<Role>,
     /// Of all results that are `FLOAT32` in the float graph; others stay what they are.
@@ -46,15 +58,15 @@ pub(super) struct Rule {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// `INT8` with any scale and zero point for the whole tensor.
+    /// Integers of the grid with any scale and zero point for the whole tensor.
     Activation,
     /// As `Activation`, but a constant has zero point 0: XNNPACK takes no other right operand of a matrix product.
     Factor,
-    /// `INT8` with the one scale and zero point of all shared operands and results of the node.
+    /// Integers of the grid with the one scale and zero point of all shared operands and results of the node.
     Shared,
-    /// Constant `INT8`, zero point 0, one scale for each index of `axis`.
-    Weight { axis: usize },
-    /// Constant `INT32`, its scale the product of those of two operands.
+    /// Constant of so many bits, zero point 0, one scale for each index of `axis` or for all.
+    Weight { axis: usize, bits: u8, granularity: Granularity },
+    /// Constant `INT32`, beside activations of 16 bits `INT64`, its scale the product of those of two operands.
     Bias { x: usize, weight: usize },
     /// Shapes, axes, conditions, indices.
     Index,
@@ -67,7 +79,7 @@ pub(super) enum Outcome {
     Free,
     /// See [`Role::Shared`].
     Shared,
-    Fixed(Params),
+    Fixed(Form),
 }
 
 /// How much an operator has to do: whether it is worth a conversion of its operands.
@@ -92,15 +104,16 @@ pub(super) enum Bound {
     Product(usize, usize),
 }
 
-const RUN_TIME_WEIGHTS: &str = "its weights or bias are computed at run time, and int8 kernels want constants";
+const RUN_TIME_WEIGHTS: &str = "its weights or bias are computed at run time, and integer kernels want constants";
 const NO_KERNEL: &str = "there is no int8 kernel";
-const FUSED: &str = "int8 kernels know no fused TANH or SIGN_BIT";
+const FUSED: &str = "integer kernels know no fused TANH or SIGN_BIT";
 const COARSE: &str = "near zero its result changes faster than 8 bits can follow";
 const SPREAD: &str = "its results span more orders of magnitude than 8 bits can";
+const NO_WIDE_KERNEL: &str = "there is no int16 kernel that is right";
 const EXACT: &str = "near the threshold, rounding to 8 bits changes what a comparison says";
 
 /// The row of a node: what its operator, the types of its operands and which of them are constant come to.
-pub(super) fn treatment(graph: &Graph, node: &Node) -> Treatment {
+pub(super) fn treatment(graph: &Graph, node: &Node, asked: Asked) -> Treatment {
     let is_float = |id: &ValueId| graph.dtype(*id) == DType::F32;
     if !node.inputs.iter().flatten().any(is_float) && !node.outputs.iter().any(is_float) {
         return Treatment::Untouched;
@@ -108,20 +121,33 @@ pub(super) fn treatment(graph: &Graph, node: &Node) -> Treatment {
     if matches!(node.op.activation(), Some(Activation::Tanh | Activation::SignBit)) {
         return Treatment::Float(FUSED);
     }
-    match row(graph, node) {
-        Ok(rule) => Treatment::Int8(rule),
+    match row(graph, node, asked) {
+        Ok(rule) => Treatment::Integer(rule),
         Err(reason) => Treatment::Float(reason),
     }
 }
 
-fn row(graph: &Graph, node: &Node) -> Result<Rule, &'static str> {
+fn row(graph: &Graph, node: &Node, asked: Asked) -> Result<Rule, &'static str> {
+    let build = Build { graph, node, asked };
+    if asked.grid != Grid::Int16 {
+        return row_8(&build);
+    }
+    match wide::kernel(&node.op) {
+        Wide::Right | Wide::Near => row_8(&build),
+        Wide::Far(lost) => row_8(&build).map(|rule| rule.loses(lost)),
+        Wide::None => Err(NO_WIDE_KERNEL),
+    }
+}
+
+/// The row of a kernel of 8 bits; those of 16 bits, where there are any, differ by what [`Build`] knows of them.
+fn row_8(build: &Build<'_>) -> Result<Rule, &'static str> {
     use Effort::{Heavy, Light, Moves};
-    let build = Build { graph, node };
+    let node = build.node;
     Ok(match &node.op {
-        Op::Unary(kind) => return unary(&build, *kind),
+        Op::Unary(kind) => return unary(build, *kind),
         Op::LeakyRelu { .. } => build.free(Light, &[0]).bound(Bound::Operand),
         Op::Prelu => build.free(Light, &[0, 1]).bound(Bound::Operand),
-        Op::Binary(kind, _) => return binary(&build, *kind),
+        Op::Binary(kind, _) => return binary(build, *kind),
         Op::Compare(_) => build.free(Light, &[0, 1]).loses(EXACT),
         Op::Select => build.shared(Light, &[1, 2]),
         Op::Cast { .. } => return Err("a cast changes stored numbers, whatever their scale"),
@@ -132,10 +158,11 @@ fn row(graph: &Graph, node: &Node) -> Result<Rule, &'static str> {
         Op::L2Normalization => build.fixed(Params::new(1.0 / 128.0, 0)),
         Op::LocalResponseNormalization { .. } => return Err(NO_KERNEL),
 
-        Op::Conv2d { .. } => return build.weighted(0, 1, 2, 0),
-        Op::DepthwiseConv2d { .. } => return build.weighted(0, 1, 2, 3),
-        Op::TransposeConv { .. } => return build.weighted(2, 1, 3, 0),
-        Op::FullyConnected { .. } => return build.weighted(0, 1, 2, 0),
+        Op::Conv2d { .. } => return build.weighted(0, 1, 2, 0, build.bits(1, true)),
+        Op::DepthwiseConv2d { .. } => return build.weighted(0, 1, 2, 3, 8),
+        Op::TransposeConv { .. } => return build.weighted(2, 1, 3, 0, 8),
+        // Two weights of 4 bits share a byte, and XNNPACK wants rows to begin with a new one.
+        Op::FullyConnected { .. } => return build.weighted(0, 1, 2, 0, build.bits(1, build.has_even_rows(1))),
         Op::Conv3d { .. } | Op::Conv3dTranspose { .. } => return Err(NO_KERNEL),
         Op::BatchMatMul { .. } => {
             build.of(vec![Role::Activation, Role::Factor], Outcome::Free, Heavy).bound(Bound::Product(0, 1))
@@ -182,7 +209,7 @@ fn row(graph: &Graph, node: &Node) -> Result<Rule, &'static str> {
         Op::Shape { .. } | Op::Rank => build.of(vec![Role::Any], Outcome::Free, Moves),
         Op::Range | Op::Where | Op::Cumsum { .. } => return Err(NO_KERNEL),
         Op::ArgMax { .. } | Op::ArgMin { .. } => build.free(Moves, &[0]),
-        Op::Reduce { kind, .. } => return reduce(&build, *kind),
+        Op::Reduce { kind, .. } => return reduce(build, *kind),
         Op::Quantize { .. } | Op::Dequantize => return Err("it is a border between float and integers itself"),
         Op::If { .. } | Op::While { .. } => return Err("the graphs that it runs stay float"),
         Op::Opaque(_) => return Err("the operator is carried over without being understood"),
@@ -221,7 +248,7 @@ fn binary(build: &Build<'_>, kind: Binary) -> Result<Rule, &'static str> {
         Binary::Add | Binary::Sub => build.free(Light, &[0, 1]).bound(Bound::Operand),
         // A square: what is a tenth of the largest number is a hundredth of its square, two or three steps of 8 bits.
         Binary::Mul if build.node.input(0) == build.node.input(1) => {
-            build.free(Light, &[0, 1]).bound(Bound::Product(0, 1)).loses(SPREAD)
+            build.free(Light, &[0, 1]).bound(Bound::Product(0, 1)).loses_in_8(SPREAD)
         }
         Binary::Mul => build.free(Light, &[0, 1]).bound(Bound::Product(0, 1)),
         Binary::Maximum | Binary::Minimum => build.shared(Light, &[0, 1]),
@@ -263,11 +290,13 @@ pub(super) fn compares(op: &Op) -> bool {
 struct Build<'a> {
     graph: &'a Graph,
     node: &'a Node,
+    asked: Asked,
 }
 
 impl Build<'_> {
     fn of(&self, operands: Vec<Role>, outcome: Outcome, effort: Effort) -> Rule {
-        Rule { operands, outcome, effort, bound: Bound::None, picks: false, loses: None }
+        let grid = self.asked.grid;
+        Rule { grid, operands, outcome, effort, bound: Bound::None, picks: false, loses: None }
     }
 
     /// `role` for the operands at `data`, [`Role::Index`] for the others.
@@ -289,13 +318,30 @@ impl Build<'_> {
         Rule { picks: false, ..self.shared(Effort::Light, data) }
     }
 
+    /// Results whose scale the kernel of 8 bits prescribes; all of 16 bits prescribe the same.
     fn fixed(&self, params: Params) -> Rule {
-        self.of(self.roles(Role::Activation, &[0]), Outcome::Fixed(params), Effort::Light)
+        let form = match self.asked.grid {
+            Grid::Int8 | Grid::SymmetricInt8 => Form::int8(params),
+            Grid::Int16 => Form::int16(1.0 / 32768.0),
+        };
+        self.of(self.roles(Role::Activation, &[0]), Outcome::Fixed(form), Effort::Light)
+    }
+
+    fn has_even_rows(&self, weight: usize) -> bool {
+        let row = self.node.input(weight).and_then(|id| self.graph.shape(id).dims().last().copied().flatten());
+        row.is_some_and(|row| row % 2 == 0)
+    }
+
+    /// Bits of weights of which the kernel takes 4.
+    fn bits(&self, weight: usize, takes_four: bool) -> u8 {
+        let data = self.node.input(weight).and_then(|id| self.graph.constant(id));
+        let wanted = self.asked.weights.bits == 4 && data.is_some_and(is_worth_four_bits);
+        if wanted && takes_four { 4 } else { 8 }
     }
 
     /// Convolutions and matrix products with constant weights: operand numbers of data, weights and bias, and the axis of the
     /// weights that holds the output channels.
-    fn weighted(&self, x: usize, weight: usize, bias: usize, axis: usize) -> Result<Rule, &'static str> {
+    fn weighted(&self, x: usize, weight: usize, bias: usize, axis: usize, bits: u8) -> Result<Rule, &'static str> {
         let constant = |i: usize| {
             let is_constant = |id| self.graph.constant(id).is_some_and(|data| data.dtype() == DType::F32);
             self.node.input(i).is_none_or(is_constant)
@@ -304,7 +350,8 @@ impl Build<'_> {
             return Err(RUN_TIME_WEIGHTS);
         }
         let mut operands = self.roles(Role::Activation, &[x]);
-        for (i, role) in [(weight, Role::Weight { axis }), (bias, Role::Bias { x, weight })] {
+        let weights = Role::Weight { axis, bits, granularity: self.asked.weights.granularity };
+        for (i, role) in [(weight, weights), (bias, Role::Bias { x, weight })] {
             if let Some(operand) = operands.get_mut(i) {
                 *operand = role;
             }
@@ -317,6 +364,11 @@ impl Rule {
     fn bound(mut self, bound: Bound) -> Rule {
         self.bound = bound;
         self
+    }
+
+    /// As [`loses`](Rule::loses), but 16 bits don't.
+    fn loses_in_8(self, what: &'static str) -> Rule {
+        if self.grid == Grid::Int16 { self } else { self.loses(what) }
     }
 
     fn loses(mut self, what: &'static str) -> Rule {

@@ -137,7 +137,7 @@ fn rows_are_consistent() {
     for (op, operands, results) in operators() {
         let (graph, node) = node(op, operands, results);
         let name = node.op.name();
-        let Treatment::Int8(rule) = treatment(&graph, &node) else { continue };
+        let Treatment::Integer(rule) = treatment(&graph, &node, Asked::default()) else { continue };
         assert_eq!(rule.operands.len(), operands, "{name}");
         let is = |i: usize, role: Role| rule.operands.get(i) == Some(&role);
         assert_eq!(
@@ -170,7 +170,7 @@ fn int8_rows_have_kernels() {
     let facts: serde_json::Value = serde_json::from_str(&text).unwrap();
     for (op, operands, results) in operators() {
         let (graph, node) = node(op, operands, results);
-        if let Treatment::Int8(_) = treatment(&graph, &node) {
+        if let Treatment::Integer(_) = treatment(&graph, &node, Asked::default()) {
             let entry = &facts["ops"][node.op.name()];
             assert!(entry.to_string().contains("i8"), "{}: {entry}", node.op.name());
         }
@@ -183,11 +183,11 @@ fn nodes_without_floats_are_left_alone() {
     let a = graph.add_constant("a", Tensor::vector(vec![1i32]));
     let mut b = crate::graph::Builder::new(&mut graph, &crate::graph::NoEvaluate);
     b.add(a, a).unwrap();
-    assert_eq!(treatment(&graph, &graph.nodes[0]), Treatment::Untouched);
+    assert_eq!(treatment(&graph, &graph.nodes[0], Asked::default()), Treatment::Untouched);
 }
 
 #[test]
 fn fused_activations_without_a_kernel_keep_float() {
     let (graph, node) = node(Op::Binary(Binary::Add, Activation::Tanh), 2, 1);
-    assert_eq!(treatment(&graph, &node), Treatment::Float(FUSED));
+    assert_eq!(treatment(&graph, &node, Asked::default()), Treatment::Float(FUSED));
 }

@@ -15,7 +15,8 @@ fn of(build: impl Fn(&mut Net) -> Vec<ValueId>, samples: Vec<Vec<Tensor>>, detai
     let mut net = Net::new();
     net.graph.outputs = build(&mut net);
     let float = net.graph;
-    let statistics = observe(&float, &Runner::new(&float).unwrap(), &samples, &|| ()).unwrap();
+    let statistics =
+        observe(&float, &Runner::new(&float).unwrap(), &samples, &|| ()).unwrap().statistics(Method::MinMax);
     let mut quantized = float.clone();
     let choices = Choices::all(Quantize::Int8);
     quantize_integer(&mut quantized, &statistics, &choices, IntegerOptions::default()).unwrap();

@@ -31,7 +31,7 @@ impl Execute for Runner {
     }
 }
 
-fn observed(net: &Net, samples: Vec<Vec<f32>>) -> Result<Statistics, ObserveError> {
+fn observed(net: &Net, samples: Vec<Vec<f32>>) -> Result<Observations, ObserveError> {
     let shape = net.graph.shape(net.graph.inputs[0]).as_fixed().unwrap();
     let samples: Vec<Vec<Tensor>> = samples.into_iter().map(|s| vec![Tensor::from_vec(&shape, s)]).collect();
     observe(&net.graph, &Runner(net.graph.clone()), &samples, &|| ())
@@ -52,8 +52,8 @@ fn extremes_are_those_of_all_samples() {
     let (net, x, y) = sum();
     let statistics = observed(&net, vec![vec![1.0, -3.0], vec![0.5, 4.0]]).unwrap();
     assert_eq!(statistics.samples, 2);
-    assert_eq!(statistics.get(x).unwrap().range, Some(Range { min: -3.0, max: 4.0 }));
-    assert_eq!(statistics.get(y).unwrap().range, Some(Range { min: -1.0, max: 6.0 }));
+    assert_eq!(statistics.values[&x.0].range, Some(Range { min: -3.0, max: 4.0 }));
+    assert_eq!(statistics.values[&y.0].range, Some(Range { min: -1.0, max: 6.0 }));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn threads_and_shards_do_not_show_in_the_bytes() {
     let (net, ..) = sum();
     // Zeros of both signs: which was first must not be seen.
     let samples: Vec<Vec<f32>> = (0..40).map(|i| vec![if i % 2 == 0 { 0.0 } else { -0.0 }, (i % 7) as f32]).collect();
-    let bytes = |statistics: &Statistics| serde_json::to_string(statistics).unwrap();
+    let bytes = |statistics: &Observations| serde_json::to_string(statistics).unwrap();
     let one_thread = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let expected = bytes(&one_thread.install(|| observed(&net, samples.clone()).unwrap()));
     for threads in [2, 7] {
@@ -72,7 +72,7 @@ fn threads_and_shards_do_not_show_in_the_bytes() {
     let (first, second) = (observed(&net, first.to_vec()).unwrap(), observed(&net, second.to_vec()).unwrap());
     assert_eq!(bytes(&second.clone().merge(first.clone())), expected);
     assert_eq!(bytes(&first.merge(second)), expected);
-    let read: Statistics = serde_json::from_str(&expected).unwrap();
+    let read: Observations = serde_json::from_str(&expected).unwrap();
     assert_eq!(bytes(&read), expected);
 }
 
@@ -108,10 +108,10 @@ fn infinite_constants_may_make_infinite_values() {
     let y = net.op(Op::Softmax { beta: 1.0 }, &[masked], "y", (0.0, 0.0));
     net.graph.outputs = vec![y];
     let statistics = observed(&net, vec![vec![-3.0, 9.0, 1.0, 2.0, 7.0, 7.0]]).unwrap();
-    let seen = statistics.get(masked).unwrap();
+    let seen = &statistics.values[&masked.0];
     assert_eq!(seen.range, Some(Range { min: -3.0, max: 2.0 }));
     assert_eq!(seen.lowest_row_maximum, Some(-3.0), "a row that is masked as a whole has no maximum");
-    assert_eq!(statistics.get(y).unwrap().lowest_row_maximum, None);
+    assert_eq!(statistics.values[&y.0].lowest_row_maximum, None);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn vector_lanes_miss_nothing() {
         let mut values: Vec<f32> = vec![0.25; 37];
         values[at] = -5.0;
         values[(at + 11) % 37] = 5.0;
-        let range = observed(&net, vec![values.clone()]).unwrap().get(x).unwrap().range;
+        let range = observed(&net, vec![values.clone()]).unwrap().values[&x.0].range;
         assert_eq!(range, Some(Range { min: -5.0, max: 5.0 }));
         values[at] = f32::NAN;
         assert!(observed(&net, vec![values]).is_err(), "NaN at {at}");

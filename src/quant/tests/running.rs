@@ -74,7 +74,8 @@ impl Case {
         let inputs: Vec<Tensor> = graph.inputs.iter().enumerate().map(tensor).collect();
         let runner = Runner::new(&graph).unwrap();
         let expected = runner.run(&inputs).unwrap();
-        let statistics = observe(&graph, &runner, &vec![inputs.clone()], &|| ()).unwrap();
+        let seen = observe(&graph, &runner, &vec![inputs.clone()], &|| ()).unwrap();
+        let statistics = seen.statistics(Method::MinMax);
         let report = quantize_integer(&mut graph, &statistics, &Choices::all(Quantize::Int8), options).unwrap();
         assert_sound(&graph);
         Case { graph, report, inputs, expected }

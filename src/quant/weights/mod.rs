@@ -8,6 +8,9 @@
 mod slot;
 mod store;
 
+pub(super) use slot::is_worth_four_bits;
+pub(super) use store::{most, packed, scales_of};
+
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +23,7 @@ use crate::graph::{Graph, InferError, NoEvaluate, Node, Op, Precision, Type, Val
 use crate::tensor::{DType, Tensor};
 
 /// How finely a tensor of integers is scaled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
     /// One scale for each output channel.
@@ -30,13 +33,13 @@ pub enum Granularity {
     Tensor,
 }
 
-/// The integers of [`Quantize::Dynamic`] and [`Quantize::Weights`].
+/// The integers of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightOptions {
     /// 8 or 4. Operators whose kernels take no 4-bit weights get 8.
     pub bits: u8,
     pub granularity: Granularity,
-    /// One scale for each run of so many 4-bit weights, in matrix products and embeddings: 32, 64, 128 or 256.
+    /// One scale for each run of so many 4-bit weights, in matrix products and embeddings on floats: 32, 64, 128 or 256.
     pub block_size: Option<usize>,
 }
 

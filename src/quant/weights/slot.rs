@@ -69,6 +69,6 @@ pub(super) fn is_worth_it(weights: &Tensor) -> bool {
 }
 
 /// Whether 4 bits are worth their loss: a small layer is as hard to do without as a large one, and saves no kilobyte.
-pub(super) fn is_worth_four_bits(weights: &Tensor) -> bool {
+pub(in crate::quant) fn is_worth_four_bits(weights: &Tensor) -> bool {
     weights.len() >= 2048
 }

@@ -79,9 +79,22 @@ pub(super) fn integers(data: &Tensor, bits: u8, axis: usize, scales: Scales) -> 
     let values = finite(data)?;
     let extents = extents(data.shape(), axis)?;
     let (channels, inner) = if scales == Scales::Each { extents } else { (1, values.len()) };
+    let mut scale = scales_of(&values, channels, inner, bits);
+    let mut stored = Vec::with_capacity(values.len());
+    for (i, run) in values.chunks_exact(inner.max(1)).enumerate() {
+        stored.extend(run.iter().map(|&w| rounded(w, scale[i % channels], bits)));
+    }
+    if scales == Scales::Repeated {
+        scale = vec![scale[0]; extents.0];
+    }
+    Ok(Stored::Integers { data: packed(data.shape(), stored, bits), scale, axis })
+}
+
+/// For each channel, the scale of symmetric integers that loses least; `inner` neighbours share one.
+pub(in crate::quant) fn scales_of(values: &[f32], channels: usize, inner: usize, bits: u8) -> Vec<f32> {
     let runs = || values.chunks_exact(inner.max(1)).enumerate().map(|(i, run)| (i % channels, run));
-    let bounds = bounds(&values, channels, inner);
-    // For each channel, the candidate that loses least so far and what it loses.
+    let bounds = bounds(values, channels, inner);
+    // The candidate that loses least so far and what it loses.
     let mut best: Vec<(f64, f32)> = vec![(f64::INFINITY, 0.0); channels];
     for &share in shares(bits) {
         let scales: Vec<f32> = bounds.iter().map(|&b| Params::sane(f64::from(b) * share / most(bits))).collect();
@@ -95,15 +108,7 @@ pub(super) fn integers(data: &Tensor, bits: u8, axis: usize, scales: Scales) -> 
             }
         }
     }
-    let mut scale: Vec<f32> = best.into_iter().map(|(_, scale)| scale).collect();
-    let mut stored = Vec::with_capacity(values.len());
-    for (channel, run) in runs() {
-        stored.extend(run.iter().map(|&w| rounded(w, scale[channel], bits)));
-    }
-    if scales == Scales::Repeated {
-        scale = vec![scale[0]; extents.0];
-    }
-    Ok(Stored::Integers { data: packed(data.shape(), stored, bits), scale, axis })
+    best.into_iter().map(|(_, scale)| scale).collect()
 }
 
 /// Symmetric integers of 4 bits with one scale for each run of `size` elements of a row. Scales have the 8 leading bits that
@@ -153,7 +158,7 @@ fn finite(data: &Tensor) -> Result<std::borrow::Cow<'_, [f32]>, String> {
 }
 
 /// The largest number of a symmetric form: its negative is the smallest.
-fn most(bits: u8) -> f64 {
+pub(in crate::quant) fn most(bits: u8) -> f64 {
     if bits == 4 { 7.0 } else { 127.0 }
 }
 
@@ -162,7 +167,7 @@ fn rounded(w: f32, scale: f32, bits: u8) -> i8 {
 }
 
 /// As `INT8`, or two to a byte as `INT4`, the first in the low bits.
-fn packed(shape: &[usize], values: Vec<i8>, bits: u8) -> Tensor {
+pub(in crate::quant) fn packed(shape: &[usize], values: Vec<i8>, bits: u8) -> Tensor {
     if bits != 4 {
         return Tensor::from_vec(shape, values);
     }

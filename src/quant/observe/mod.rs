@@ -1,38 +1,37 @@
 //! Runs a float graph on samples and keeps what quantization needs to know of every value.
 //!
-//! Keeps extremes, not tensors: memory is that of one run for each thread. Extremes merge exactly and in any order, so the bytes
-//! of the result depend neither on the number of threads nor on how samples were dealt to machines.
+//! ```text
+//! extremes     one pass over the elements of a tensor
+//! histogram    how often numbers of each size were seen
+//! exact        sums without rounding
+//! seen         all that is kept of a value, and how it merges   -> Observations
+//! statistics   the range that was chosen for each value         -> Statistics
+//! ```
+//!
+//! Keeps no tensors: memory is that of one run for each thread, and of a histogram for each value. What is kept merges exactly and
+//! in any order, so the bytes of the result depend neither on the number of threads nor on how samples were dealt to machines.
 
-use std::collections::BTreeMap;
+mod exact;
+mod extremes;
+mod histogram;
+mod seen;
+mod statistics;
+
+pub use exact::ExactSum;
+pub use histogram::Histogram;
+pub use seen::{Observations, Seen};
+pub use statistics::{Observed, Statistics};
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
-use serde::{Deserialize, Serialize};
 
-use super::range::Range;
+use self::extremes::{Extremes, lowest_row_maximum};
+use super::range::{Range, stands_for_infinity};
 use super::spec::{Sees, sees};
 use crate::graph::{Execute, Graph, Type, ValueId};
 use crate::tensor::{DType, Tensor};
-
-/// What was seen of one value over all samples.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Observed {
-    /// Name of the value, to recognize the graph by.
-    pub name: String,
-    /// Hull of the finite elements; `None` where none was finite.
-    pub range: Option<Range>,
-    /// The lowest among the maxima of rows along the last axis. Kept for operands of a softmax only; rows that are
-    /// masked as a whole don't count.
-    pub lowest_row_maximum: Option<f32>,
-}
-
-/// What was seen of every float value that depends on the inputs, by index of the value.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Statistics {
-    pub samples: usize,
-    pub values: BTreeMap<u32, Observed>,
-}
 
 /// Where samples come from: loaded when their turn comes, from several threads.
 pub trait Samples: Sync {
@@ -108,72 +107,49 @@ pub fn observe(
     executor: &dyn Execute,
     samples: &dyn Samples,
     progress: &(dyn Fn() + Sync),
-) -> Result<Statistics, ObserveError> {
+) -> Result<Observations, ObserveError> {
     if samples.is_empty() {
         return Err(ObserveError::NoSamples);
     }
+    observe_part(graph, executor, samples, 0..samples.len(), progress)
+}
+
+/// As [`observe`], on some of the samples; what parts give merges to what the whole would.
+///
+/// # Errors
+/// As [`observe`] has.
+pub fn observe_part(
+    graph: &Graph,
+    executor: &dyn Execute,
+    samples: &dyn Samples,
+    part: std::ops::Range<usize>,
+    progress: &(dyn Fn() + Sync),
+) -> Result<Observations, ObserveError> {
+    type Outcome = Result<Observations, (usize, ObserveError)>;
     let observer = Observer::new(graph);
     // Samples past one that failed need not run; those before it must, for one of them may fail too.
     let failed = AtomicUsize::new(usize::MAX);
-    let one = |sample: usize| {
+    let one = |seen: Outcome, sample: usize| {
         if sample > failed.load(Ordering::Relaxed) {
-            return Ok(Statistics::default());
+            return seen;
         }
-        let result = observer.run(executor, samples, sample);
-        match &result {
-            Ok(_) => progress(),
-            Err(_) => {
+        let mut seen = seen?;
+        match observer.run(executor, samples, sample, &mut seen) {
+            Ok(()) => progress(),
+            Err(error) => {
                 failed.fetch_min(sample, Ordering::Relaxed);
+                return Err((sample, error));
             }
         }
-        result.map_err(|error| (sample, error))
+        Ok(seen)
     };
-    let merged = (0..samples.len()).into_par_iter().map(one).reduce(
-        || Ok(Statistics::default()),
-        |a, b| match (a, b) {
-            (Ok(a), Ok(b)) => Ok(a.merge(b)),
-            (Err(a), Err(b)) => Err(if a.0 <= b.0 { a } else { b }),
-            (Err(e), Ok(_)) | (Ok(_), Err(e)) => Err(e),
-        },
-    );
+    let nothing = || Ok(Observations::default());
+    let merged = part.into_par_iter().fold(nothing, one).reduce(nothing, |a: Outcome, b| match (a, b) {
+        (Ok(a), Ok(b)) => Ok(a.merge(b)),
+        (Err(a), Err(b)) => Err(if a.0 <= b.0 { a } else { b }),
+        (Err(e), Ok(_)) | (Ok(_), Err(e)) => Err(e),
+    });
     merged.map_err(|(_, error)| error)
-}
-
-impl Statistics {
-    /// What was seen on both sides; the same in whatever order and grouping.
-    #[must_use]
-    pub fn merge(mut self, other: Statistics) -> Statistics {
-        self.samples += other.samples;
-        for (id, theirs) in other.values {
-            match self.values.get_mut(&id) {
-                None => drop(self.values.insert(id, theirs)),
-                Some(ours) => {
-                    ours.range = either(ours.range, theirs.range, Range::hull);
-                    let lowest = either(ours.lowest_row_maximum, theirs.lowest_row_maximum, f32::min);
-                    ours.lowest_row_maximum = lowest;
-                }
-            }
-        }
-        self
-    }
-
-    pub fn get(&self, id: ValueId) -> Option<&Observed> {
-        self.values.get(&id.0)
-    }
-
-    /// The name of a value that these statistics and `graph` do not agree on.
-    pub fn disagreement(&self, graph: &Graph) -> Option<&str> {
-        let differs =
-            |(id, seen): &(&u32, &Observed)| graph.values.get(**id as usize).is_none_or(|v| v.name != seen.name);
-        self.values.iter().find(differs).map(|(_, seen)| seen.name.as_str())
-    }
-}
-
-fn either<T>(a: Option<T>, b: Option<T>, both: impl Fn(T, T) -> T) -> Option<T> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(both(a, b)),
-        (a, b) => a.or(b),
-    }
 }
 
 /// What must be known of a graph to look at its values.
@@ -205,23 +181,29 @@ impl<'a> Observer<'a> {
         Observer { graph, producers: graph.producers(), logits, infinite }
     }
 
-    fn run(&self, executor: &dyn Execute, samples: &dyn Samples, sample: usize) -> Result<Statistics, ObserveError> {
+    /// Runs one sample and adds what it shows to `seen`.
+    fn run(
+        &self,
+        executor: &dyn Execute,
+        samples: &dyn Samples,
+        sample: usize,
+        seen: &mut Observations,
+    ) -> Result<(), ObserveError> {
         let inputs = samples.load(sample).map_err(|message| ObserveError::Load { sample, message })?;
         self.check_inputs(&inputs, sample)?;
-        let mut seen = Statistics { samples: 1, values: BTreeMap::new() };
+        seen.samples += 1;
         let mut infinite = self.infinite.clone();
         let mut error = None;
         let result = executor.execute(&inputs, &mut |id, tensor| {
             if error.is_none() && matches!(tensor.dtype(), DType::F32) {
-                error = self.look(id, tensor, &mut seen, &mut infinite).err();
+                error = self.look(id, tensor, seen, &mut infinite).err();
             }
         });
         if let Some((what, id)) = error {
             let value = self.graph.value(id).name.clone();
             return Err(ObserveError::NotFinite { sample, what, value, origin: self.origin(id) });
         }
-        result.map_err(|message| ObserveError::Run { sample, message })?;
-        Ok(seen)
+        result.map_err(|message| ObserveError::Run { sample, message })
     }
 
     fn check_inputs(&self, inputs: &[Tensor], sample: usize) -> Result<(), ObserveError> {
@@ -239,13 +221,13 @@ impl<'a> Observer<'a> {
         Ok(())
     }
 
-    /// Notes the extremes of a value. `infinite` gathers the values with infinite elements: what is computed from them may be
+    /// Takes in a value. `infinite` gathers the values with infinite elements: what is computed from them may be
     /// infinite too, as masks before a softmax are.
     fn look(
         &self,
         id: ValueId,
         tensor: &Tensor,
-        seen: &mut Statistics,
+        seen: &mut Observations,
         infinite: &mut FxHashSet<ValueId>,
     ) -> Result<(), (&'static str, ValueId)> {
         let Ok(values) = tensor.view::<f32>() else { return Ok(()) };
@@ -261,15 +243,17 @@ impl<'a> Observer<'a> {
             }
             infinite.insert(id);
         }
-        let lowest_row_maximum = match self.logits.contains(&id) {
-            true => lowest_row_maximum(&values, tensor.shape().last().copied().unwrap_or(1)),
-            false => None,
-        };
-        let name = self.graph.value(id).name.clone();
+        let name = || Seen::new(&self.graph.value(id).name);
+        let value = seen.values.entry(id.0).or_insert_with(name);
         let range = if extremes.infinite { Range::of(&values) } else { extremes.range };
-        let now =
-            Statistics { samples: 0, values: BTreeMap::from([(id.0, Observed { name, range, lowest_row_maximum })]) };
-        *seen = std::mem::take(seen).merge(now);
+        value.add(range);
+        if self.logits.contains(&id) {
+            value.lower_row_maximum(lowest_row_maximum(&values, tensor.shape().last().copied().unwrap_or(1)));
+        }
+        let masked = range.is_some_and(|range| stands_for_infinity(range.min) || stands_for_infinity(range.max));
+        if let Some(moderate) = if masked { Range::of_moderate(&values) } else { range } {
+            value.histogram.add(&values, moderate);
+        }
         Ok(())
     }
 
@@ -280,49 +264,4 @@ impl<'a> Observer<'a> {
             None => node.op.name().to_string(),
         })
     }
-}
-
-/// One pass over the elements.
-struct Extremes {
-    /// Sound where nothing is infinite or NaN.
-    range: Option<Range>,
-    nan: bool,
-    infinite: bool,
-}
-
-impl Extremes {
-    /// Sixteen lanes of minima and maxima, which the compiler keeps in vector registers.
-    fn of(values: &[f32]) -> Extremes {
-        const LANES: usize = 16;
-        let (mut min, mut max, mut sum) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES], [0f32; LANES]);
-        let chunks = values.chunks_exact(LANES);
-        let rest = chunks.remainder();
-        for chunk in chunks {
-            for (lane, &x) in chunk.iter().enumerate() {
-                min[lane] = if x < min[lane] { x } else { min[lane] };
-                max[lane] = if x > max[lane] { x } else { max[lane] };
-                // Zero times a number is zero, and NaN for what is no finite number.
-                sum[lane] += x * 0.0;
-            }
-        }
-        for (lane, &x) in rest.iter().enumerate() {
-            min[lane] = if x < min[lane] { x } else { min[lane] };
-            max[lane] = if x > max[lane] { x } else { max[lane] };
-            sum[lane] += x * 0.0;
-        }
-        let (min, max) =
-            (min.into_iter().fold(f32::INFINITY, f32::min), max.into_iter().fold(f32::NEG_INFINITY, f32::max));
-        let all_finite = !sum.iter().any(|s| s.is_nan());
-        let nan = !all_finite && values.iter().any(|x| x.is_nan());
-        let range = (min <= max).then_some(Range { min: min + 0.0, max: max + 0.0 });
-        Extremes { range, nan, infinite: !all_finite && values.iter().any(|x| x.is_infinite()) }
-    }
-}
-
-/// A row whose largest element is below this is masked as a whole: nobody reads its softmax.
-const MASKED: f32 = -1e3;
-
-fn lowest_row_maximum(values: &[f32], row: usize) -> Option<f32> {
-    let maxima = values.chunks_exact(row.max(1)).map(|row| row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    maxima.filter(|&max| max > MASKED).reduce(f32::min).map(|x| x + 0.0)
 }
