@@ -9,7 +9,7 @@ use crate::quant::observe::ObserveError;
 
 /// Scales that are tried, as shares of the one that holds all weights.
 const STEPS: usize = 40;
-const LEAST: f32 = 0.4;
+const LEAST: f32 = 0.2;
 
 /// Chooses scales for all layers that compute on integers; for how many others than those that hold all weights.
 pub(super) fn clip(graph: &mut Graph, cx: &Cx<'_>) -> Result<usize, ObserveError> {

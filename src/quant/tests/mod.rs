@@ -6,6 +6,7 @@ mod islands;
 mod masks;
 mod observing;
 mod random;
+mod repairs;
 mod running;
 mod scales;
 
