@@ -10,7 +10,7 @@ use crate::exec::{Evaluator, Runner};
 use crate::graph::{Execute, Graph, Model, verify};
 use crate::options::{Calibration, ChannelsLast, Float64, Options};
 use crate::progress::{NoProgress, Progress};
-use crate::quant::{Choice, Choices, Quantize};
+use crate::quant::{Choice, Choices, Quantize, Repairs};
 use crate::report::Report;
 use crate::samples::{InputSpec, Samples};
 use crate::tensor::{DType, Tensor};
@@ -87,6 +87,12 @@ impl Converter {
         self
     }
 
+    /// Rules that say for some of the operators what else becomes of them.
+    pub fn recipe(mut self, recipe: quant::Recipe) -> Converter {
+        self.options.recipe = Some(recipe);
+        self
+    }
+
     /// Zero points of 0 for activations of 8 bits too.
     pub fn symmetric(mut self, symmetric: bool) -> Converter {
         self.options.symmetric = symmetric;
@@ -97,6 +103,18 @@ impl Converter {
     /// are stacked along their first axis.
     pub fn calibration(mut self, path: impl AsRef<Path>) -> Converter {
         self.options.calibration = Some(Calibration::Path(path.as_ref().to_path_buf()));
+        self
+    }
+
+    /// Changes of weights and biases that make the model quantize better.
+    pub fn repair(mut self, repairs: Repairs) -> Converter {
+        self.options.repairs = repairs;
+        self
+    }
+
+    /// Compares the quantized model with the float one, operator by operator, on some of the calibration samples.
+    pub fn account(mut self) -> Converter {
+        self.options.account = true;
         self
     }
 
@@ -167,7 +185,7 @@ impl Converter {
     }
 
     fn convert(&self, mut model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
-        if self.options.quantize.needs_calibration() && self.options.calibration.is_none() {
+        if self.options.needs_calibration() && self.options.calibration.is_none() {
             return Err(Error::Options("integers need calibration samples: --calibration FOLDER".into()));
         }
         self.cut(&mut model)?;
@@ -185,7 +203,7 @@ impl Converter {
         }
         let float = self.quantize_graph(&mut graph, &mut report)?;
         if self.options.account {
-            report.account = Some(self.account(&float, &graph)?);
+            report.account = Some(self.noise(&float, &graph)?);
         }
         match self.options.passes {
             true => quant::store_weights(&mut graph),
@@ -254,12 +272,13 @@ impl Converter {
 
     /// Gives the float graph whose values are those of the quantized one, but for noise.
     fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<Graph, Error> {
-        let Options { quantize, weights, symmetric, .. } = self.options;
-        let choices = Choices::all(Choice { quantize, weights, symmetric });
+        let choices = self.choices(graph, report);
         let mut float = graph.clone();
         if choices.any(Quantize::needs_calibration) {
             let mut statistics = self.observe(graph)?;
-            self.progress.stage("repair");
+            if self.options.repairs != Repairs::None {
+                self.progress.stage("repair");
+            }
             let workshop = Workshop { converter: self, choices: &choices, samples: Loaded(self.samples(graph)?) };
             (float, report.repairs) = quant::repair(graph, &mut statistics, &self.options.repairs, &workshop)?;
             self.quantize_integer(graph, &statistics, &choices, report)?;
@@ -269,6 +288,16 @@ impl Converter {
             report.weights = Some(quant::quantize_weights(graph, &choices)?);
         }
         Ok(float)
+    }
+
+    /// What is asked of each operator.
+    fn choices(&self, graph: &Graph, report: &mut Report) -> Choices {
+        let Options { quantize, weights, symmetric, .. } = self.options;
+        let default = Choice { quantize, weights, symmetric };
+        let Some(recipe) = &self.options.recipe else { return Choices::all(default) };
+        let (choices, followed) = recipe.choices(graph, default);
+        report.recipe = Some(followed);
+        choices
     }
 
     fn quantize_integer(
@@ -304,7 +333,7 @@ impl Converter {
     }
 
     /// What quantization costs, on a few of the calibration samples.
-    fn account(&self, float: &Graph, quantized: &Graph) -> Result<quant::Account, Error> {
+    fn noise(&self, float: &Graph, quantized: &Graph) -> Result<quant::Account, Error> {
         /// Enough to see which operators are noisy.
         const SAMPLES: usize = 16;
         self.progress.stage("account");

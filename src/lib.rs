@@ -36,5 +36,5 @@ pub use convert::{Converted, Converter};
 pub use error::{Error, Problems};
 pub use options::{Calibration, ChannelsLast, Float64, Options};
 pub use progress::{NoProgress, Progress};
-pub use quant::{Granularity, Quantize, WeightOptions};
+pub use quant::{Granularity, Quantize, Recipe, WeightOptions};
 pub use report::{Bytes, Report};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::quant::{Method, Quantize, Repairs, WeightOptions};
+use crate::quant::{Method, Quantize, Recipe, Repairs, WeightOptions};
 use crate::tensor::Tensor;
 
 /// What becomes of `float64` inputs and outputs. Inside, such a model is computed in `float32`: kernels have no other floats.
@@ -45,6 +45,8 @@ pub struct Options {
     pub weights: WeightOptions,
     /// Zero points of 0 for activations of 8 bits too; those of 16 bits have no others.
     pub symmetric: bool,
+    /// Rules that refine what is above for some of the operators.
+    pub recipe: Option<Recipe>,
     pub calibration: Option<Calibration>,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
@@ -79,6 +81,7 @@ impl Default for Options {
             quantize: Quantize::None,
             weights: WeightOptions::default(),
             symmetric: false,
+            recipe: None,
             calibration: None,
             calibration_method: Method::default(),
             repairs: Repairs::None,
@@ -94,5 +97,12 @@ impl Default for Options {
             passes: true,
             layout: true,
         }
+    }
+}
+
+impl Options {
+    /// Whether some operator may be asked for integers whose scales have to be found.
+    pub fn needs_calibration(&self) -> bool {
+        self.quantize.needs_calibration() || self.recipe.as_ref().is_some_and(Recipe::needs_calibration)
     }
 }

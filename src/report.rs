@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::graph::{Graph, Model};
 use crate::onnx;
-use crate::quant::{Account, QuantReport, Repaired, WeightReport};
+use crate::quant::{Account, QuantReport, RecipeReport, Repaired, WeightReport};
 
 /// What became of a model.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -28,6 +28,8 @@ pub struct Report {
     pub passes: Vec<(&'static str, usize)>,
     /// What a user may want to know about nodes that were converted all the same.
     pub notes: Vec<String>,
+    /// What became of the rules of a recipe.
+    pub recipe: Option<RecipeReport>,
     pub quantization: Option<QuantReport>,
     pub weights: Option<WeightReport>,
     /// Repairs that were tried, in order.
@@ -79,6 +81,9 @@ impl fmt::Display for Report {
         writeln!(f, "transposes  {}", self.transposes())?;
         writeln!(f, "constants   {} -> {}", ByType(&self.source_bytes), ByType(&self.bytes))?;
         writeln!(f, "file        {} -> {}", Bytes(self.source_file_bytes), Bytes(self.file_bytes))?;
+        if let Some(recipe) = &self.recipe {
+            write_recipe(f, recipe)?;
+        }
         if let Some(quantization) = &self.quantization {
             write_quantization(f, quantization)?;
         }
@@ -97,6 +102,17 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// Each rule, how many operators it was followed for, and what it did not get.
+fn write_recipe(f: &mut fmt::Formatter<'_>, report: &RecipeReport) -> fmt::Result {
+    for (i, rule) in report.rules.iter().enumerate() {
+        writeln!(f, "rule {:<6} {} -> {} operators", i + 1, rule.rule, rule.applied.len())?;
+        for note in &rule.notes {
+            writeln!(f, "  note      {note}")?;
+        }
+    }
+    Ok(())
 }
 
 /// What was quantized, and every node that was not, by reason.

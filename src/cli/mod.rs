@@ -6,6 +6,7 @@ mod convert;
 mod inspect;
 mod ops;
 mod progress;
+mod quantization;
 mod verify;
 
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Convert(convert::Args),
+    Convert(Box<convert::Args>),
     Inspect(inspect::Args),
     Ops(ops::Args),
     Verify(verify::Args),

@@ -16,6 +16,7 @@ use crate::graph::{Node, ValueId};
 pub enum Quantize {
     /// As in the model: float32.
     #[default]
+    #[serde(alias = "no_quantize")]
     None,
     /// Weights in float16, computed in float32: half the size, next to no loss.
     Float16,
@@ -30,6 +31,18 @@ pub enum Quantize {
 }
 
 impl Quantize {
+    /// As it is written in a command and in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            Quantize::None => "none",
+            Quantize::Float16 => "float16",
+            Quantize::Dynamic => "dynamic",
+            Quantize::Weights => "weights",
+            Quantize::Int8 => "int8",
+            Quantize::Int16x8 => "int16x8",
+        }
+    }
+
     /// Whether results are integers whose scales calibration has to find.
     pub fn needs_calibration(self) -> bool {
         matches!(self, Quantize::Int8 | Quantize::Int16x8)

@@ -4,6 +4,7 @@
 //! observe    runs the float graph on samples                          -> Observations
 //! calibrate  chooses a range for each value                           -> Statistics
 //! choice     what is asked of each operator                           -> Choices
+//! recipe     rules for that, and how they are written
 //! prepare    writes operators without an integer kernel as ones that have one
 //! spec       what each operator's kernel asks for                     -> Treatment, one a node
 //! relevant   which part of each range its users can tell apart        -> Range, one a value
@@ -34,6 +35,7 @@ mod precision;
 mod prepare;
 mod propagate;
 mod range;
+mod recipe;
 mod relevant;
 mod repair;
 mod report;
@@ -52,6 +54,7 @@ pub use observe::{
     ExactSum, Histogram, Observations, ObserveError, Observed, Samples, Seen, Statistics, observe, observe_part,
 };
 pub use range::{Params, Range};
+pub use recipe::{NAMES as RECIPES, Pattern, Recipe, RecipeReport, Rule, RuleReport};
 pub use repair::{Repair, Repaired, Repairs, Workshop, repair};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
 pub use weights::{Granularity, KeptWeights, StoredWeights, WeightOptions, WeightReport, quantize_weights};
@@ -99,9 +102,9 @@ pub fn quantize_integer(
     if let Some(value) = statistics.disagreement(graph) {
         return Err(QuantError::OtherGraph { value: value.into() });
     }
-    let mut statistics = statistics.clone();
-    prepare::prepare(graph, &mut statistics);
-    let (plans, mut report) = solve(graph, &statistics, choices, options)?;
+    let (mut statistics, mut choices) = (statistics.clone(), choices.clone());
+    prepare::prepare(graph, &mut statistics, &mut choices);
+    let (plans, mut report) = solve(graph, &statistics, &choices, options)?;
     let inserted = insert::insert(graph, plans);
     report.conversions = inserted.map_err(|(place, message)| QuantError::Constant { place, message })?;
     Ok(report)

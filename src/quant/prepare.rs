@@ -5,24 +5,27 @@
 //! - `DIV` by a constant, whose kernel ends the process on a divisor that rounds to zero: `x * (1 / c)`.
 //! - `SUM`, whose reference kernel lets large results wrap around: the mean, times the number of elements.
 
+use super::choice::Choices;
 use super::observe::{Observed, Statistics};
 use super::range::Range;
 use crate::graph::{Activation, Binary, Graph, Node, Op, Precision, Reduce, Unary, Value, ValueId};
 use crate::tensor::{DType, Tensor, normalize_axis};
 
 /// Changes nodes and leaves values their ids, and with them their statistics; new values get statistics of their own.
-pub(super) fn prepare(graph: &mut Graph, statistics: &mut Statistics) {
+/// Nodes that are not chosen for integers stay as they are.
+pub(super) fn prepare(graph: &mut Graph, statistics: &mut Statistics, choices: &mut Choices) {
     let nodes = std::mem::take(&mut graph.nodes);
     for mut node in nodes {
-        if node.precision == Precision::Any && node.outputs.iter().all(|&id| graph.dtype(id) == DType::F32) {
-            rewrite(graph, statistics, &mut node);
+        let chosen = choices.of(&node).quantize.needs_calibration();
+        if chosen && node.precision == Precision::Any && node.outputs.iter().all(|&id| graph.dtype(id) == DType::F32) {
+            rewrite(graph, statistics, choices, &mut node);
         }
         graph.nodes.push(node);
     }
 }
 
 /// Changes `node` where it has a better form; what must come before it is appended to the graph.
-fn rewrite(graph: &mut Graph, statistics: &mut Statistics, node: &mut Node) {
+fn rewrite(graph: &mut Graph, statistics: &mut Statistics, choices: &mut Choices, node: &mut Node) {
     let (Some(x), Some(&result)) = (node.input(0), node.outputs.first()) else { return };
     match node.op {
         Op::Unary(Unary::Neg) => multiply(graph, node, x, Tensor::scalar(-1f32), Activation::None),
@@ -38,6 +41,7 @@ fn rewrite(graph: &mut Graph, statistics: &mut Statistics, node: &mut Node) {
         Op::Reduce { kind: Reduce::Sum, keep_dims } => {
             let Some(count) = summed(graph, node).filter(|&n| n > 0) else { return };
             let mean = mean_of(graph, statistics, result, count);
+            choices.set(mean, choices.of(node));
             let op = Op::Reduce { kind: Reduce::Mean, keep_dims };
             graph.nodes.push(Node {
                 op,

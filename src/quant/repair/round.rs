@@ -14,7 +14,7 @@ use crate::graph::Graph;
 use crate::quant::observe::ObserveError;
 
 /// More taps take too long: time grows with their third power.
-const MOST_TAPS: usize = 2048;
+const MOST_TAPS: usize = 1024;
 
 /// Added to the products on the diagonal, as a share of their mean: samples show only some of what there is, and what a layer is given
 /// is rounded itself.

@@ -14,7 +14,7 @@ pub(super) use store::{most, packed, scales_of};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use slot::Slot;
+pub(super) use slot::Slot;
 use store::{Scales, Stored};
 
 use super::QuantError;
@@ -46,6 +46,33 @@ pub struct WeightOptions {
 impl Default for WeightOptions {
     fn default() -> WeightOptions {
         WeightOptions { bits: 8, granularity: Granularity::Channel, block_size: None }
+    }
+}
+
+impl WeightOptions {
+    /// Those that are named, and defaults for the rest: 8 bits, or 4 in blocks, and a scale for each channel.
+    ///
+    /// # Errors
+    /// Where no kernel takes such weights.
+    pub fn new(
+        bits: Option<u8>,
+        granularity: Option<Granularity>,
+        block_size: Option<usize>,
+    ) -> Result<WeightOptions, String> {
+        let bits = bits.unwrap_or(if block_size.is_some() { 4 } else { 8 });
+        if !matches!(bits, 4 | 8) {
+            return Err(format!("{bits}-bit weights: they have 8 or 4 bits"));
+        }
+        match block_size {
+            Some(_) if bits == 8 => {
+                return Err("blocks are for 4-bit weights: runtimes have no kernel for blocks of 8-bit ones".into());
+            }
+            Some(size) if !matches!(size, 32 | 64 | 128 | 256) => {
+                return Err(format!("blocks of {size}: they have 32, 64, 128 or 256 weights"));
+            }
+            _ => {}
+        }
+        Ok(WeightOptions { bits, granularity: granularity.unwrap_or_default(), block_size })
     }
 }
 
@@ -94,6 +121,39 @@ pub fn quantize_weights(graph: &mut Graph, choices: &Choices) -> Result<WeightRe
     Ok(report)
 }
 
+/// Where the weights of a node stand and which forms they may get, where it computes on floats; `None` where it has none, or so few
+/// that they stay as they are.
+pub(super) fn slot_of(graph: &Graph, node: &Node) -> Option<Slot> {
+    if let Some(table) = embedded(graph, node) {
+        return Some(Slot::lookup(graph.shape(table).as_fixed()?.try_into().ok()?));
+    }
+    slot::of(graph, node).filter(|slot| node.input(slot.operand).is_some_and(|id| is_weight(graph, id)))
+}
+
+/// Whether a node has float constants that are worth another form.
+pub(super) fn has_constants(graph: &Graph, node: &Node) -> bool {
+    node.inputs.iter().flatten().any(|&id| is_weight(graph, id))
+}
+
+/// Whether a node is `EMBEDDING_LOOKUP`, or becomes it.
+pub(super) fn is_embedding(graph: &Graph, node: &Node) -> bool {
+    node.op == Op::EmbeddingLookup || embedded(graph, node).is_some()
+}
+
+fn is_weight(graph: &Graph, id: ValueId) -> bool {
+    graph.constant(id).is_some_and(|data| data.dtype() == DType::F32 && slot::is_worth_it(data))
+}
+
+/// The table of a `GATHER` of rows.
+fn embedded(graph: &Graph, node: &Node) -> Option<ValueId> {
+    let (Op::Gather { axis: 0, batch_dims: 0 }, Some(table), Some(ids)) = (&node.op, node.input(0), node.input(1))
+    else {
+        return None;
+    };
+    let is_table = is_weight(graph, table) && graph.shape(table).rank() == 2;
+    (is_table && graph.constant(ids).is_none() && graph.shape(ids).is_fixed()).then_some(table)
+}
+
 /// `GATHER` of rows is `EMBEDDING_LOOKUP`, whose kernel turns integer rows into floats itself.
 fn embed(
     cx: &mut crate::graph::RewriteCx<'_>,
@@ -104,16 +164,9 @@ fn embed(
     if !matches!(choice.quantize, Quantize::Dynamic | Quantize::Weights) {
         return Ok(None);
     }
-    let (Op::Gather { axis: 0, batch_dims: 0 }, Some(table), Some(ids)) = (&node.op, node.input(0), node.input(1))
-    else {
-        return Ok(None);
-    };
     let graph = cx.graph();
-    let is_table =
-        graph.constant(table).is_some_and(|t| t.dtype() == DType::F32 && t.rank() == 2 && slot::is_worth_it(t));
-    let Some(mut dims) = graph.shape(ids).as_fixed().filter(|_| is_table && graph.constant(ids).is_none()) else {
-        return Ok(None);
-    };
+    let (Some(table), Some(ids)) = (embedded(graph, node), node.input(1)) else { return Ok(None) };
+    let Some(mut dims) = graph.shape(ids).as_fixed() else { return Ok(None) };
     let row = graph.shape(table).dim(1).unwrap_or(0);
     let ids = cx.b.reshape(ids, &[-1])?;
     let ids = cx.b.cast(ids, DType::I32)?;
@@ -166,8 +219,7 @@ impl Rewriter<'_> {
 
     /// The operands of a node that get another form.
     fn forms(&self, node: &Node) -> Vec<(usize, Form)> {
-        let is_weight =
-            |id: ValueId| self.graph.constant(id).is_some_and(|t| t.dtype() == DType::F32 && slot::is_worth_it(t));
+        let is_weight = |id: ValueId| is_weight(self.graph, id);
         let choice = self.choices.of(node);
         if choice.quantize == Quantize::Float16 {
             let operands = node.inputs.iter().enumerate().filter(|(_, id)| id.is_some_and(is_weight));

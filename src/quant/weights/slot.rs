@@ -4,14 +4,14 @@ use crate::graph::{Graph, Node, Op};
 use crate::tensor::{DType, Tensor};
 
 /// Where the weights of an operator stand.
-pub(super) struct Slot {
+pub(in crate::quant) struct Slot {
     pub(super) operand: usize,
     /// Axis of the weights with one index for each output channel.
     pub(super) axis: usize,
     /// The kernel takes `INT8` weights with float data.
     pub(super) direct: bool,
     /// It takes `INT4` as well.
-    pub(super) four_bits: bool,
+    pub(in crate::quant) four_bits: bool,
     /// With `INT8` weights and one scale for the tensor, the kernel reads scales past the end, or refuses.
     pub(super) wants_scale_each: bool,
     /// It looks rows up, and gives floats whatever the table holds: nothing is gained from a `DEQUANTIZE`.
@@ -25,8 +25,13 @@ impl Slot {
         Slot { operand, axis, direct: true, four_bits: false, wants_scale_each: false, is_lookup: false, rows: None }
     }
 
+    /// A table with such extents whose rows are looked up.
+    pub(super) fn lookup(rows: [usize; 2]) -> Slot {
+        Slot { four_bits: rows[1].is_multiple_of(2), is_lookup: true, rows: Some(rows), ..Slot::new(1, 0) }
+    }
+
     /// Whether rows fall into runs of `size`. The plain kernel of `FULLY_CONNECTED` reads zeros for fewer than 4 rows.
-    pub(super) fn takes_blocks(&self, size: usize) -> bool {
+    pub(in crate::quant) fn takes_blocks(&self, size: usize) -> bool {
         self.rows.is_some_and(|[rows, row]| size > 0 && row >= 32 && row % size == 0 && (rows >= 4 || self.is_lookup))
     }
 }
@@ -54,10 +59,7 @@ pub(super) fn of(graph: &Graph, node: &Node) -> Option<Slot> {
             let rank = shape(1)?.len();
             Slot::new(1, rank.checked_sub(if *adj_y { 2 } else { 1 })?)
         }
-        Op::EmbeddingLookup => {
-            let rows = matrix(1)?;
-            Slot { four_bits: rows[1] % 2 == 0, is_lookup: true, rows: Some(rows), ..Slot::new(1, 0) }
-        }
+        Op::EmbeddingLookup => Slot::lookup(matrix(1)?),
         _ => return None,
     };
     Some(slot)
