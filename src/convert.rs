@@ -14,7 +14,7 @@ use crate::exec::{Evaluator, Runner};
 use crate::graph::{Execute, Graph, Model, Value, verify};
 use crate::options::{Calibration, ChannelsLast, Float64, Options};
 use crate::progress::{NoProgress, Progress};
-use crate::quant::{Choice, Choices, Quantize};
+use crate::quant::{Choice, Choices, Quantize, Repairs};
 use crate::report::Report;
 use crate::samples::{InputSpec, Samples};
 use crate::target::{Misfit, Target};
@@ -122,6 +122,18 @@ impl Converter {
     /// What the file is made for.
     pub fn target(mut self, target: Target) -> Converter {
         self.options.target = target;
+        self
+    }
+
+    /// Changes of weights and biases that make the model quantize better.
+    pub fn repair(mut self, repairs: Repairs) -> Converter {
+        self.options.repairs = repairs;
+        self
+    }
+
+    /// Compares the quantized model with the float one, operator by operator, on some of the calibration samples.
+    pub fn account(mut self) -> Converter {
+        self.options.account = true;
         self
     }
 
@@ -321,20 +333,29 @@ impl Converter {
 
     /// Quantizes the graph that samples are for, and compares with what it was where that is asked for.
     fn quantize_main(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
-        let float = self.options.account.then(|| graph.clone());
-        self.quantize_graph(graph, report)?;
-        if let Some(float) = float {
-            report.account = Some(self.account(&float, graph)?);
+        let float = self.quantize_graph(graph, report)?;
+        if self.options.account {
+            report.account = Some(self.noise(&float, graph)?);
         }
         Ok(())
     }
 
-    fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
+    /// Gives the float graph whose values are those of the quantized one, but for noise.
+    fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<Graph, Error> {
         let mut choices = self.choices(graph, report);
+        let mut float = graph.clone();
         if choices.any(Quantize::needs_calibration) {
-            let statistics = self.observe(graph)?;
+            let mut statistics = self.observe(graph)?;
+            // First of the two, so that the recipe that stands for a search gives what the search gave, repairs and all.
             if let Some(search) = &self.options.search {
                 choices = self.search(search, graph, &statistics, choices, report)?;
+            }
+            if self.options.repairs != Repairs::None {
+                self.progress.stage("repair");
+                let samples = self.samples(graph, self.options.calibration.as_ref())?;
+                let workshop =
+                    Workshop { converter: self, choices: &choices, samples: Loaded(samples, &*self.progress) };
+                (float, report.repairs) = quant::repair(graph, &mut statistics, &self.options.repairs, &workshop)?;
             }
             self.quantize_integer(graph, &statistics, &choices, report)?;
         }
@@ -342,7 +363,7 @@ impl Converter {
             self.progress.stage("quantize");
             report.weights = Some(quant::quantize_weights(graph, &choices)?);
         }
-        Ok(())
+        Ok(float)
     }
 
     /// What is asked of operators that no rule speaks of.
@@ -397,7 +418,7 @@ impl Converter {
     }
 
     /// What quantization costs, on a few of the calibration samples.
-    fn account(&self, float: &Graph, quantized: &Graph) -> Result<quant::Account, Error> {
+    fn noise(&self, float: &Graph, quantized: &Graph) -> Result<quant::Account, Error> {
         /// Enough to see which operators are noisy.
         const SAMPLES: usize = 16;
         self.progress.stage("account");
@@ -431,6 +452,39 @@ impl Converter {
         }
         let by_port = open(named(&|name: &str| self.ports.get(name).cloned().unwrap_or_else(|| name.into())));
         if fits(&by_port) { by_port } else { by_name }
+    }
+}
+
+/// Where models are repaired.
+struct Workshop<'a> {
+    converter: &'a Converter,
+    choices: &'a Choices,
+    samples: Loaded<'a>,
+}
+
+impl quant::Workshop for Workshop<'_> {
+    type Error = Error;
+
+    fn samples(&self) -> &dyn quant::Samples {
+        &self.samples
+    }
+
+    fn observe(&self, graph: &Graph) -> Result<quant::Statistics, Error> {
+        self.converter.observe(graph)
+    }
+
+    fn quantize(&self, graph: &Graph, statistics: &quant::Statistics) -> Result<Graph, Error> {
+        let mut quantized = graph.clone();
+        quant::quantize_integer(&mut quantized, statistics, self.choices, self.converter.integer_options())?;
+        Ok(quantized)
+    }
+
+    fn simulate(&self, graph: &Graph) -> Result<Box<dyn Execute>, String> {
+        simulate(graph)
+    }
+
+    fn failed(&self, error: quant::ObserveError) -> Error {
+        Error::observe(error, &self.samples.0)
     }
 }
 

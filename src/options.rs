@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::error::Error;
-use crate::quant::{Goal, IoTypes, Method, Quantize, Recipe, WeightOptions};
+use crate::quant::{Goal, IoTypes, Method, Quantize, Recipe, Repairs, WeightOptions};
 use crate::target::Target;
 use crate::tensor::Tensor;
 
@@ -84,6 +84,8 @@ pub struct Options {
     pub calibration_method: Method,
     /// Lift operators out of 8-bit integers until the outputs are as good as this.
     pub search: Option<Search>,
+    /// Changes of weights and biases that make the model quantize better.
+    pub repairs: Repairs,
     /// Compare the quantized model with the float one, operator by operator, on some of the calibration samples.
     pub account: bool,
     /// Values that become the inputs, in order; none stand for the model's own.
@@ -119,6 +121,7 @@ impl Default for Options {
             calibration: None,
             calibration_method: Method::default(),
             search: None,
+            repairs: Repairs::None,
             account: false,
             inputs: Vec::new(),
             outputs: Vec::new(),

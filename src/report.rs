@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::graph::{Graph, Model};
 use crate::onnx;
-use crate::quant::{Account, QuantReport, Recipe, RecipeReport, SearchReport, WeightReport};
+use crate::quant::{Account, QuantReport, Recipe, RecipeReport, Repaired, SearchReport, WeightReport};
 use crate::target::Fit;
 
 /// What became of a model.
@@ -41,6 +41,8 @@ pub struct Report {
     pub found: Option<Recipe>,
     pub quantization: Option<QuantReport>,
     pub weights: Option<WeightReport>,
+    /// Repairs that were tried, in order.
+    pub repairs: Vec<Repaired>,
     /// Noise of the quantized model on samples, where that was asked for.
     pub account: Option<Account>,
 }
@@ -118,6 +120,10 @@ impl fmt::Display for Report {
         }
         if let Some(weights) = &self.weights {
             write_weights(f, weights)?;
+        }
+        for Repaired { repair, layers, gain, kept } in &self.repairs {
+            let unless = if *kept { "" } else { ", not made" };
+            writeln!(f, "repair      {}: {gain:+.2} dB, {layers} layers{unless}", repair.name())?;
         }
         if let Some(account) = &self.account {
             write_account(f, account)?;

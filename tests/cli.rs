@@ -141,6 +141,33 @@ fn what_quantization_costs_is_reported() {
 }
 
 #[test]
+fn models_are_repaired() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("digits.tflite");
+    let convert = |more: &[&str]| {
+        let args = int8();
+        let args: Vec<&str> = args.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        convert_digits(&path, &args, 2).json()
+    };
+    let plain = convert(&["--json"]);
+    assert_eq!(plain["repairs"].as_array().unwrap().len(), 0);
+    let listed = convert(&["--json", "--repair", "bias, round"]);
+    let made: Vec<&str> = listed["repairs"].as_array().unwrap().iter().map(|r| r["repair"].as_str().unwrap()).collect();
+    assert_eq!(made, ["round", "bias"], "in the order in which they help each other");
+    let auto = convert(&["--json", "--repair", "auto"]);
+    for repaired in auto["repairs"].as_array().unwrap() {
+        assert_eq!(repaired["kept"].as_bool().unwrap(), repaired["gain"].as_f64().unwrap() >= 0.1, "{repaired}");
+    }
+    let model = digits("digits.onnx").display().to_string();
+    let wrong = litesmith(["convert", &model, "--repair", "sand"]);
+    assert_eq!(wrong.code, Some(2));
+    says(&wrong.stderr, &["sand", "equalize"]);
+    let float = litesmith(["convert", &model, "--repair", "auto", "-o", &path.display().to_string()]);
+    assert_eq!(float.code, Some(1));
+    says(&float.stderr, &["--repair", "int8"]);
+}
+
+#[test]
 fn the_result_lies_beside_the_model_if_no_place_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(digits("digits.onnx"), folder.path().join("a.b.onnx")).unwrap();

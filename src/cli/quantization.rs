@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::quant::{self, RECIPES};
+use crate::quant::{self, RECIPES, Repairs};
 use crate::samples::{read_npy, read_npz};
 use crate::tflite;
 use crate::{
@@ -67,6 +67,10 @@ pub struct Quantization {
     /// .recipe.toml]
     #[arg(long, value_name = "FILE")]
     write_recipe: Option<PathBuf>,
+    /// Change weights and biases so that the model quantizes better: auto keeps what helps on samples it has not seen, or a list of
+    /// equalize, smooth, clip, round, bias
+    #[arg(long, value_name = "auto|none|LIST", default_value = "none")]
+    repair: Repairs,
     /// Compare the quantized model with the float one on up to 16 of the samples, and write what each operator loses
     #[arg(long, value_name = "FILE.json|.html", value_parser = parse_report)]
     report: Option<PathBuf>,
@@ -182,6 +186,10 @@ impl Quantization {
         options.calibration_method = self.method()?;
         options.search = self.search(options)?;
         options.account = self.report.is_some();
+        if self.repair != Repairs::None && !options.needs_calibration() {
+            bail!("--repair is for a result that computes in integers: add --quantize int8 or int16x8");
+        }
+        options.repairs = self.repair.clone();
         let asked = options.quantize != Quantize::None || options.recipe.is_some();
         if self.report.is_some() && !(asked && options.calibration.is_some()) {
             bail!(

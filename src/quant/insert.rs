@@ -68,7 +68,7 @@ fn channels(graph: &Graph, node: &Node, rule: &Rule, data: impl Fn(usize) -> For
     let constant = |i: usize| node.input(i).and_then(|id| graph.constant(id));
     let weights = rule.operands.iter().enumerate().find_map(|(i, role)| match role {
         Role::Weight { axis, bits, granularity } => {
-            Some((constant(i)?, Storage { axis: *axis, bits: *bits, granularity: *granularity }))
+            Some((node.input(i)?, Storage { axis: *axis, bits: *bits, granularity: *granularity }))
         }
         _ => None,
     });
@@ -77,7 +77,12 @@ fn channels(graph: &Graph, node: &Node, rule: &Rule, data: impl Fn(usize) -> For
         Role::Bias { x, .. } => Some((constant(i)?, data(*x))),
         _ => None,
     });
-    Channels::of(weights, storage, bias).map(Some)
+    let Some(data) = graph.constant(weights) else { return Ok(None) };
+    let channels = Channels::of(data, storage, bias)?;
+    Ok(Some(match &graph.value(weights).quant {
+        Some(grid) => channels.on_grid(grid, data),
+        None => channels,
+    }))
 }
 
 /// How many conversions were inserted.

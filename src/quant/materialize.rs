@@ -65,6 +65,25 @@ impl Channels {
         Ok(Channels { storage, scales, raised })
     }
 
+    /// With the scales of a grid that the weights lie on already, but for channels whose bias asks for larger ones.
+    pub(super) fn on_grid(mut self, grid: &Quant, weights: &Tensor) -> Channels {
+        let (Quant::Affine { scale, zero_point, axis }, Ok(values)) = (grid, weights.to_f32s()) else { return self };
+        let Ok((channels, inner)) = runs(weights.shape(), self.storage) else { return self };
+        let same = scale.len() == self.scales.len() && (scale.len() == 1 || *axis == self.storage.axis);
+        let most = most(self.storage.bits) as f32 * 1.0001;
+        let holds = bounds(&values, channels, inner).iter().zip(scale).all(|(bound, scale)| *bound <= most * scale);
+        if same && holds && zero_point.iter().all(|&z| z == 0) {
+            for (channel, (own, &grid)) in self.scales.iter_mut().zip(scale).enumerate() {
+                let raised = match self.storage.granularity {
+                    Granularity::Channel => self.raised.contains(&channel),
+                    Granularity::Tensor => !self.raised.is_empty(),
+                };
+                *own = if raised { own.max(grid) } else { grid };
+            }
+        }
+        self
+    }
+
     /// The weights as `INT8` in -127..=127, or as `INT4` in -7..=7.
     pub(super) fn quantize(&self, weights: &Tensor) -> Result<Tensor, String> {
         let values = weights.view::<f32>().map_err(|e| e.to_string())?;

@@ -40,6 +40,7 @@ mod propagate;
 mod range;
 mod recipe;
 mod relevant;
+mod repair;
 mod report;
 mod search;
 mod spec;
@@ -59,6 +60,7 @@ pub use observe::{
 };
 pub use range::{Params, Range};
 pub use recipe::{NAMES as RECIPES, Pattern, Recipe, RecipeReport, Rule, RuleReport};
+pub use repair::{Repair, Repaired, Repairs, Workshop, repair};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
 pub use search::{Goal, Lifted, Score, Search, SearchError, SearchReport};
 pub use spec::{IntegerForm, IntegerKernel, integer_kernels};

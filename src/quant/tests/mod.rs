@@ -8,6 +8,7 @@ mod masks;
 mod mixed;
 mod observing;
 mod random;
+mod repairs;
 mod running;
 mod scales;
 mod steps;
