@@ -15,6 +15,8 @@ use crate::target::Fit;
 pub struct Report {
     /// Nodes of the ONNX model.
     pub source_nodes: usize,
+    /// How many there are of each operator, by name; with its domain where that is not ONNX's own.
+    pub source_operators: BTreeMap<String, usize>,
     /// Bytes of its constants by element type.
     pub source_bytes: BTreeMap<&'static str, u64>,
     /// Bytes of the model file, without external data.
@@ -43,6 +45,10 @@ impl Report {
     pub(crate) fn of_source(model: &onnx::Model, file_bytes: u64) -> Report {
         let mut report =
             Report { source_nodes: model.graph.nodes.len(), source_file_bytes: file_bytes, ..Report::default() };
+        for node in &model.graph.nodes {
+            let name = if node.domain.is_empty() { node.op.clone() } else { format!("{}::{}", node.domain, node.op) };
+            *report.source_operators.entry(name).or_default() += 1;
+        }
         for data in model.graph.initializers.values() {
             *report.source_bytes.entry(data.dtype().name()).or_default() += data.bytes().len() as u64;
         }

@@ -9,6 +9,7 @@ mod inspect;
 mod ops;
 mod progress;
 mod quantization;
+mod report;
 mod verify;
 
 use std::ffi::OsString;
@@ -31,6 +32,7 @@ enum Command {
     Convert(Box<convert::Args>),
     Inspect(inspect::Args),
     Ops(ops::Args),
+    Report(report::Args),
     Verify(verify::Args),
 }
 
@@ -55,6 +57,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Ops(args) => ops::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
     match result {
