@@ -1,5 +1,9 @@
 //! The whole flow, one line a stage.
 
+mod file;
+mod search;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +11,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Problems};
 use crate::exec::{Evaluator, Runner};
-use crate::graph::{Execute, Graph, Model, verify};
+use crate::graph::{Execute, Graph, Model, Value, verify};
 use crate::options::{Calibration, ChannelsLast, Float64, Options};
 use crate::progress::{NoProgress, Progress};
 use crate::quant::{Choice, Choices, Quantize};
@@ -59,6 +63,8 @@ impl Converted {
 pub struct Converter {
     options: Options,
     progress: Arc<dyn Progress>,
+    /// Other names that samples may have for inputs, by name of the input.
+    ports: BTreeMap<String, String>,
 }
 
 impl Default for Converter {
@@ -74,7 +80,7 @@ impl Converter {
     }
 
     pub fn with_options(options: Options) -> Converter {
-        Converter { options, progress: Arc::new(NoProgress) }
+        Converter { options, progress: Arc::new(NoProgress), ports: BTreeMap::new() }
     }
 
     pub fn quantize(mut self, quantize: Quantize) -> Converter {
@@ -188,9 +194,7 @@ impl Converter {
     }
 
     fn convert(&self, mut model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
-        if self.options.needs_calibration() && self.options.calibration.is_none() {
-            return Err(Error::Options("integers need calibration samples: --calibration FOLDER".into()));
-        }
+        self.check_calibration()?;
         self.options.suit_target().map_err(Error::Options)?;
         self.cut(&mut model)?;
         model.pin_shapes(&self.options.shapes).map_err(Error::Options)?;
@@ -206,11 +210,7 @@ impl Converter {
         if self.options.passes {
             report.quantization = quant::import(&mut graph);
         }
-        let float = self.options.account.then(|| graph.clone());
-        self.quantize_graph(&mut graph, &mut report)?;
-        if let Some(float) = float {
-            report.account = Some(self.account(&float, &graph)?);
-        }
+        self.quantize_main(&mut graph, &mut report)?;
         match self.options.passes {
             true => quant::store_weights(&mut graph),
             false => quant::forget_weights(&mut graph),
@@ -218,9 +218,21 @@ impl Converter {
         report.add_passes(passes::run(&mut graph, &Evaluator, passes::ALWAYS).map_err(Error::infer("passes"))?);
         quant::set_io_types(&mut graph, &self.options.io_types)
             .map_err(|problems| Error::Options(format!("--io-type can't be had:\n  {}", problems.join("\n  "))))?;
-        self.progress.stage("write");
         let mut model = Model::single(graph);
         model.description = format!("litesmith {}", env!("CARGO_PKG_VERSION"));
+        self.finish(model, report)
+    }
+
+    fn check_calibration(&self) -> Result<(), Error> {
+        if self.options.needs_calibration() && self.options.calibration.is_none() {
+            return Err(Error::Options("integers need calibration samples: --calibration FOLDER".into()));
+        }
+        Ok(())
+    }
+
+    /// A model that is as it should be, and the file that it makes.
+    fn finish(&self, model: Model, mut report: Report) -> Result<Converted, Error> {
+        self.progress.stage("write");
         let found = verify(&model);
         if !found.is_empty() {
             return Err(Error::violations("verify", &found));
@@ -307,37 +319,56 @@ impl Converter {
         Ok(graph)
     }
 
-    fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
-        let choices = self.choices(graph, report);
-        if choices.any(Quantize::needs_calibration) {
-            self.quantize_integer(graph, &choices, report)?;
+    /// Quantizes the graph that samples are for, and compares with what it was where that is asked for.
+    fn quantize_main(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
+        let float = self.options.account.then(|| graph.clone());
+        self.quantize_graph(graph, report)?;
+        if let Some(float) = float {
+            report.account = Some(self.account(&float, graph)?);
         }
-        if choices.any(|q| matches!(q, Quantize::Float16 | Quantize::Dynamic | Quantize::Weights)) {
+        Ok(())
+    }
+
+    fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
+        let mut choices = self.choices(graph, report);
+        if choices.any(Quantize::needs_calibration) {
+            let statistics = self.observe(graph)?;
+            if let Some(search) = &self.options.search {
+                choices = self.search(search, graph, &statistics, choices, report)?;
+            }
+            self.quantize_integer(graph, &statistics, &choices, report)?;
+        }
+        if choices.any(Quantize::changes_weights) {
             self.progress.stage("quantize");
             report.weights = Some(quant::quantize_weights(graph, &choices)?);
         }
         Ok(())
     }
 
+    /// What is asked of operators that no rule speaks of.
+    fn default_choice(&self) -> Choice {
+        let Options { quantize, weights, symmetric, .. } = self.options;
+        Choice { quantize, weights, symmetric }
+    }
+
     /// What is asked of each operator.
     fn choices(&self, graph: &Graph, report: &mut Report) -> Choices {
-        let Options { quantize, weights, symmetric, .. } = self.options;
-        let default = Choice { quantize, weights, symmetric };
+        let default = self.default_choice();
         let Some(recipe) = &self.options.recipe else { return Choices::all(default) };
         let (choices, followed) = recipe.choices(graph, default);
         report.recipe = Some(followed);
         choices
     }
 
-    fn quantize_integer(&self, graph: &mut Graph, choices: &Choices, report: &mut Report) -> Result<(), Error> {
-        let statistics = self.observe(graph)?;
+    fn quantize_integer(
+        &self,
+        graph: &mut Graph,
+        statistics: &quant::Statistics,
+        choices: &Choices,
+        report: &mut Report,
+    ) -> Result<(), Error> {
         self.progress.stage("quantize");
-        let mut quantized = quant::quantize_integer(
-            graph,
-            &statistics,
-            choices,
-            quant::IntegerOptions { every_kernel: self.options.target.integers_only() },
-        )?;
+        let mut quantized = quant::quantize_integer(graph, statistics, choices, self.integer_options())?;
         if let Some(imported) = &report.quantization {
             quantized.int8 += imported.int8;
             quantized.int16 += imported.int16;
@@ -346,12 +377,16 @@ impl Converter {
         Ok(())
     }
 
+    fn integer_options(&self) -> quant::IntegerOptions {
+        quant::IntegerOptions { every_kernel: self.options.target.integers_only() }
+    }
+
     /// Runs the float graph on the calibration samples.
     fn observe(&self, graph: &Graph) -> Result<quant::Statistics, Error> {
         if graph.inputs.is_empty() {
             return Err(Error::Options("the model has no inputs: there is nothing to calibrate".into()));
         }
-        let samples = self.samples(graph)?;
+        let samples = self.samples(graph, self.options.calibration.as_ref())?;
         let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
         self.progress.stage("calibrate");
         self.progress.total(samples.len());
@@ -366,23 +401,36 @@ impl Converter {
         /// Enough to see which operators are noisy.
         const SAMPLES: usize = 16;
         self.progress.stage("account");
-        let samples = Loaded(self.samples(float)?, &*self.progress);
+        let samples = Loaded(self.samples(float, self.options.calibration.as_ref())?, &*self.progress);
         let which = quant::spread(samples.0.len(), SAMPLES);
         quant::account(float, quantized, &simulate, &samples, &which, quant::Detail::Operators)
             .map_err(|error| Error::observe(error, &samples.0))
     }
 
-    fn samples(&self, graph: &Graph) -> Result<Samples, Error> {
-        let inputs = graph.inputs.iter().map(|&id| {
-            let value = graph.value(id);
-            InputSpec { name: value.name.clone(), dtype: value.ty.dtype, dims: value.ty.shape.dims().to_vec() }
-        });
-        match &self.options.calibration {
-            Some(Calibration::Path(path)) => Ok(Samples::open(path, inputs.collect())?),
-            Some(Calibration::Tensors(tensors)) => Ok(Samples::from_tensors(tensors.clone(), inputs.collect())),
-            Some(Calibration::Named(samples)) => Ok(Samples::from_arrays(samples.clone(), inputs.collect())),
+    /// Samples for the inputs of `graph`, by the names that the graph or a signature has for them.
+    fn samples(&self, graph: &Graph, source: Option<&Calibration>) -> Result<Samples, Error> {
+        let named = |name: &dyn Fn(&str) -> String| -> Vec<InputSpec> {
+            let inputs = graph.inputs.iter().map(|&id| graph.value(id));
+            let spec = |value: &Value| InputSpec {
+                name: name(&value.name),
+                dtype: value.ty.dtype,
+                dims: value.ty.shape.dims().to_vec(),
+            };
+            inputs.map(spec).collect()
+        };
+        let open = |inputs: Vec<InputSpec>| match source {
+            Some(Calibration::Path(path)) => Ok(Samples::open(path, inputs)?),
+            Some(Calibration::Tensors(tensors)) => Ok(Samples::from_tensors(tensors.clone(), inputs)),
+            Some(Calibration::Named(samples)) => Ok(Samples::from_arrays(samples.clone(), inputs)),
             None => Err(Error::Options("no calibration samples are given".into())),
+        };
+        let by_name = open(named(&str::to_string));
+        let fits = |samples: &Result<Samples, Error>| samples.as_ref().is_ok_and(|s| s.is_empty() || s.get(0).is_ok());
+        if fits(&by_name) || self.ports.is_empty() {
+            return by_name;
         }
+        let by_port = open(named(&|name: &str| self.ports.get(name).cloned().unwrap_or_else(|| name.into())));
+        if fits(&by_port) { by_port } else { by_name }
     }
 }
 

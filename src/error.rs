@@ -1,20 +1,26 @@
 //! Everything that can stand in the way of a conversion.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::graph::{InferError, Violation};
 use crate::lower::Problem;
 use crate::onnx::ReadError;
-use crate::quant::{ObserveError, QuantError};
+use crate::quant::{ObserveError, QuantError, SearchError};
 use crate::samples::{SampleError, Samples};
 use crate::target::{Misfit, Target, write_misfits};
-use crate::tflite::{SaveError, WriteError};
+use crate::tflite::{self, SaveError, WriteError};
 
 /// Why a model was not converted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error("{}: {error}", path.display())]
+    File { path: PathBuf, error: std::io::Error },
+    /// A `.tflite` file that can't be read.
+    #[error(transparent)]
+    ReadFile(#[from] tflite::ReadError),
     /// A setting that does not fit the model or another setting.
     #[error("{0}")]
     Options(String),
@@ -30,6 +36,8 @@ pub enum Error {
     Observe { error: ObserveError, sample: Option<String> },
     #[error(transparent)]
     Quantize(#[from] QuantError),
+    #[error(transparent)]
+    Search(#[from] SearchError),
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error(transparent)]

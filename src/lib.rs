@@ -38,8 +38,8 @@ pub mod verify;
 
 pub use convert::{Converted, Converter};
 pub use error::{Error, Problems};
-pub use options::{Calibration, ChannelsLast, Float64, Options};
+pub use options::{Calibration, ChannelsLast, Float64, Options, Search};
 pub use progress::{NoProgress, Progress};
-pub use quant::{Granularity, IoType, IoTypes, Quantize, Recipe, WeightOptions};
+pub use quant::{Goal, Granularity, IoType, IoTypes, Quantize, Recipe, WeightOptions};
 pub use report::{Bytes, Report};
 pub use target::Target;

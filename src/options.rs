@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::error::Error;
-use crate::quant::{IoTypes, Method, Quantize, Recipe, WeightOptions};
+use crate::quant::{Goal, IoTypes, Method, Quantize, Recipe, WeightOptions};
 use crate::target::Target;
 use crate::tensor::Tensor;
 
@@ -46,6 +46,22 @@ pub enum Calibration {
     Named(Vec<IndexMap<String, Tensor>>),
 }
 
+/// The search for a mixed precision.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Search {
+    pub goal: Goal,
+    /// What operators become that can't stay 8-bit integers: [`Quantize::None`] or [`Quantize::Int16x8`].
+    #[serde(default)]
+    pub fallback: Quantize,
+    /// What the goal is measured on; the calibration samples where there is nothing else.
+    #[serde(skip)]
+    pub evaluate: Option<Calibration>,
+    /// The class of each sample, for [`Goal::Drop`].
+    #[serde(default)]
+    pub labels: Vec<i64>,
+}
+
 /// All settings of one conversion.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -66,6 +82,8 @@ pub struct Options {
     pub calibration: Option<Calibration>,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
+    /// Lift operators out of 8-bit integers until the outputs are as good as this.
+    pub search: Option<Search>,
     /// Compare the quantized model with the float one, operator by operator, on some of the calibration samples.
     pub account: bool,
     /// Values that become the inputs, in order; none stand for the model's own.
@@ -100,6 +118,7 @@ impl Default for Options {
             recipe: None,
             calibration: None,
             calibration_method: Method::default(),
+            search: None,
             account: false,
             inputs: Vec::new(),
             outputs: Vec::new(),

@@ -7,15 +7,17 @@ use serde::Serialize;
 
 use crate::graph::{Graph, Model};
 use crate::onnx;
-use crate::quant::{Account, QuantReport, RecipeReport, WeightReport};
+use crate::quant::{Account, QuantReport, Recipe, RecipeReport, SearchReport, WeightReport};
 use crate::target::Fit;
 
 /// What became of a model.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// Nodes of the ONNX model.
+    /// What the source is: `ONNX` or `TFLite`.
+    pub source: &'static str,
+    /// Its nodes.
     pub source_nodes: usize,
-    /// How many there are of each operator, by name; with its domain where that is not ONNX's own.
+    /// How many there are of each operator, by name; with its domain where it is an ONNX operator of another domain than ONNX's own.
     pub source_operators: BTreeMap<String, usize>,
     /// Bytes of its constants by element type.
     pub source_bytes: BTreeMap<&'static str, u64>,
@@ -35,6 +37,10 @@ pub struct Report {
     pub recipe: Option<RecipeReport>,
     /// What the target takes, where another than LiteRT is asked for.
     pub target: Option<Fit>,
+    /// What a search found, where there was one.
+    pub search: Option<SearchReport>,
+    /// The recipe that gives this result without a search.
+    pub found: Option<Recipe>,
     pub quantization: Option<QuantReport>,
     pub weights: Option<WeightReport>,
     /// Noise of the quantized model on samples, where that was asked for.
@@ -43,8 +49,12 @@ pub struct Report {
 
 impl Report {
     pub(crate) fn of_source(model: &onnx::Model, file_bytes: u64) -> Report {
-        let mut report =
-            Report { source_nodes: model.graph.nodes.len(), source_file_bytes: file_bytes, ..Report::default() };
+        let mut report = Report {
+            source: "ONNX",
+            source_nodes: model.graph.nodes.len(),
+            source_file_bytes: file_bytes,
+            ..Report::default()
+        };
         for node in &model.graph.nodes {
             let name = if node.domain.is_empty() { node.op.clone() } else { format!("{}::{}", node.domain, node.op) };
             *report.source_operators.entry(name).or_default() += 1;
@@ -53,6 +63,19 @@ impl Report {
             *report.source_bytes.entry(data.dtype().name()).or_default() += data.bytes().len() as u64;
         }
         report
+    }
+
+    pub(crate) fn of_file(model: &Model, file_bytes: u64) -> Report {
+        let mut found = Report::default();
+        found.add_result(model);
+        Report {
+            source: "TFLite",
+            source_nodes: found.operators.values().sum(),
+            source_operators: found.operators.iter().map(|(name, n)| (name.to_string(), *n)).collect(),
+            source_bytes: found.bytes,
+            source_file_bytes: file_bytes,
+            ..Report::default()
+        }
     }
 
     pub(crate) fn add_passes(&mut self, counts: Vec<(&'static str, usize)>) {
@@ -84,7 +107,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count: usize = self.operators.values().sum();
         let operators: Vec<String> = self.operators.iter().map(|(name, n)| format!("{name} {n}")).collect();
-        writeln!(f, "operators   {} ONNX nodes -> {count}: {}", self.source_nodes, operators.join(", "))?;
+        writeln!(f, "operators   {} {} nodes -> {count}: {}", self.source_nodes, self.source, operators.join(", "))?;
         writeln!(f, "transposes  {}", self.transposes())?;
         writeln!(f, "constants   {} -> {}", ByType(&self.source_bytes), ByType(&self.bytes))?;
         writeln!(f, "file        {} -> {}", Bytes(self.source_file_bytes), Bytes(self.file_bytes))?;
@@ -93,6 +116,9 @@ impl fmt::Display for Report {
         }
         if let Some(fit) = &self.target {
             write!(f, "{fit}")?;
+        }
+        if let Some(search) = &self.search {
+            write_search(f, search)?;
         }
         if let Some(quantization) = &self.quantization {
             write_quantization(f, quantization)?;
@@ -117,6 +143,24 @@ fn write_recipe(f: &mut fmt::Formatter<'_>, report: &RecipeReport) -> fmt::Resul
         for note in &rule.notes {
             writeln!(f, "  note      {note}")?;
         }
+    }
+    Ok(())
+}
+
+/// What was reached, what it cost, and every operator that was lifted.
+fn write_search(f: &mut fmt::Formatter<'_>, report: &SearchReport) -> fmt::Result {
+    let (goal, before, reached, kept) = (report.goal, report.before, report.reached, report.kept * 100.0);
+    writeln!(
+        f,
+        "search      {goal} asked: {before} before, {reached} now; {kept:.1} % of the multiplications in int8"
+    )?;
+    let (count, fallback, tried) = (report.lifted.len(), report.fallback, report.tried);
+    let fallback = if fallback == "none" { "float" } else { fallback };
+    writeln!(f, "  lifted    {count} operators to {fallback}, {tried} graphs simulated")?;
+    for lifted in &report.lifted {
+        let name = lifted.origin.as_ref().map_or(&lifted.value, |origin| &origin.name);
+        let (op, alone, share) = (lifted.op, lifted.alone, lifted.share * 100.0);
+        writeln!(f, "    {op} {name}: {alone:.1} dB alone, {share:.1} % of the multiplications")?;
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ fn int8() -> Vec<String> {
 fn help_is_given() {
     let ran = litesmith(["--help"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    for subcommand in ["bench", "check", "convert", "inspect", "verify", "ops"] {
+    for subcommand in ["bench", "check", "convert", "quantize", "inspect", "verify", "ops"] {
         says(&ran.stdout, &[subcommand]);
         let ran = litesmith([subcommand, "--help"]);
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{subcommand}");

@@ -117,3 +117,36 @@ fn what_does_not_fit_is_refused() {
         assert!(!desk.path("no.tflite").exists());
     }
 }
+
+/// A float file and then its quantization are the quantized conversion.
+#[test]
+fn files_are_quantized_as_models_are() {
+    let (desk, samples) = (Desk::new(), digits("calibration.npz"));
+    ok(desk.convert("float.tflite", &[]));
+    let float = desk.path("float.tflite").display().to_string();
+    for scheme in
+        [&["int8", "--calibration", &samples][..], &["int16x8", "--calibration", &samples], &["dynamic"], &["float16"]]
+    {
+        let args = [&["--quantize"], scheme].concat();
+        ok(desk.convert("converted.tflite", &args));
+        let output = desk.path("quantized.tflite").display().to_string();
+        let ran = ok(litesmith([&["quantize", &float, "-o", &output][..], &args].concat()));
+        says(&ran.stdout, &["TFLite nodes", "quantized.tflite"]);
+        assert!(desk.bytes("quantized.tflite") == desk.bytes("converted.tflite"), "{scheme:?}");
+    }
+    let again = ok(litesmith(["quantize", &float, "--quantize", "dynamic", "--json"])).json();
+    assert_eq!(again["source"], "TFLite");
+    assert!(desk.path("float_quantized.tflite").is_file());
+    for (args, expected) in [
+        (&[][..], "say how to quantize"),
+        (&["--quantize", "int8"], "need calibration samples"),
+        (&["--quantize", "dynamic", "-o", &float], "would overwrite"),
+    ] {
+        let ran = litesmith([&["quantize", &float][..], args].concat());
+        assert_eq!(ran.code, Some(1));
+        says(&ran.stderr, &[expected]);
+    }
+    let ran = litesmith(["quantize", &digits("digits.onnx"), "--quantize", "dynamic", "-o", &float]);
+    assert_eq!(ran.code, Some(1));
+    says(&ran.stderr, &["digits.onnx", "not a .tflite file"]);
+}

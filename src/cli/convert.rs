@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         error => anyhow::Error::new(error).context(args.model.display().to_string()),
     })?;
     converted.save(&output)?;
-    args.quantization.write(&converted)?;
+    args.quantization.write(&converted, &output)?;
     match args.emit {
         Some(Emit::CArray) => write_c_array(&converted, &output)?,
         None => {}

@@ -9,6 +9,7 @@ mod inspect;
 mod ops;
 mod progress;
 mod quantization;
+mod quantize;
 mod report;
 mod verify;
 
@@ -32,6 +33,7 @@ enum Command {
     Convert(Box<convert::Args>),
     Inspect(inspect::Args),
     Ops(ops::Args),
+    Quantize(Box<quantize::Args>),
     Report(report::Args),
     Verify(verify::Args),
 }
@@ -57,6 +59,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Ops(args) => ops::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Verify(args) => verify::run(&args),
     };

@@ -8,8 +8,11 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::quant::{self, RECIPES};
+use crate::samples::{read_npy, read_npz};
 use crate::tflite;
-use crate::{Calibration, Converted, Granularity, IoType, IoTypes, Options, Quantize, Recipe, WeightOptions};
+use crate::{
+    Calibration, Converted, Goal, Granularity, IoType, IoTypes, Options, Quantize, Recipe, Search, WeightOptions,
+};
 
 #[derive(clap::Args)]
 pub struct Quantization {
@@ -44,6 +47,26 @@ pub struct Quantization {
     /// Percent of the elements that --calibration-method percentile keeps [default: 99.999]
     #[arg(long, value_name = "PERCENT")]
     percentile: Option<f64>,
+    /// Lift operators out of int8 until every output has this signal-to-noise ratio against the float model on the samples, in dB
+    #[arg(long, value_name = "DB", conflicts_with = "max_drop")]
+    min_sqnr: Option<f64>,
+    /// Lift operators out of int8 until no more than so many percent of the samples are classified wrong beyond those of the float
+    /// model; the first output scores the classes
+    #[arg(long, value_name = "PERCENT", requires = "labels")]
+    max_drop: Option<f64>,
+    /// The class of each sample: an .npy file, or the array "labels" of an .npz file
+    #[arg(long, value_name = "FILE", requires = "max_drop")]
+    labels: Option<PathBuf>,
+    /// Samples that --min-sqnr and --max-drop are measured on [default: those of --calibration]
+    #[arg(long, value_name = "PATH")]
+    evaluate: Option<PathBuf>,
+    /// What lifted operators become [default: float, as XNNPACK has no int16]
+    #[arg(long, value_enum)]
+    fallback: Option<Fallback>,
+    /// Where to write the recipe that was found, which gives the same result without a search [default: the result's name with
+    /// .recipe.toml]
+    #[arg(long, value_name = "FILE")]
+    write_recipe: Option<PathBuf>,
     /// Compare the quantized model with the float one on up to 16 of the samples, and write what each operator loses
     #[arg(long, value_name = "FILE.json|.html", value_parser = parse_report)]
     report: Option<PathBuf>,
@@ -59,7 +82,7 @@ enum Asked {
 /// Where a result goes, and what is told of it.
 #[derive(clap::Args)]
 pub struct Finish {
-    /// Where to write the result [default: the model's name with .tflite]
+    /// Where to write the result [default: beside the model]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print no summary
@@ -112,6 +135,12 @@ enum Method {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Fallback {
+    Float,
+    Int16x8,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Grain {
     Channel,
     Tensor,
@@ -151,6 +180,7 @@ impl Quantization {
         options.recipe = self.recipe()?;
         options.calibration = self.calibration.clone().map(Calibration::Path);
         options.calibration_method = self.method()?;
+        options.search = self.search(options)?;
         options.account = self.report.is_some();
         let asked = options.quantize != Quantize::None || options.recipe.is_some();
         if self.report.is_some() && !(asked && options.calibration.is_some()) {
@@ -164,8 +194,42 @@ impl Quantization {
         Ok(())
     }
 
+    fn search(&self, options: &Options) -> Result<Option<Search>> {
+        let goal = match (self.min_sqnr, self.max_drop) {
+            (Some(least), _) if !least.is_finite() => bail!("--min-sqnr {least}: it must be a number of dB"),
+            (_, Some(most)) if !(0.0..=100.0).contains(&most) => {
+                bail!("--max-drop {most}: it must be 0 to 100 percent")
+            }
+            (Some(least), _) => Goal::Sqnr(least),
+            (None, Some(most)) => Goal::Drop(most),
+            (None, None) => {
+                if self.evaluate.is_some() || self.fallback.is_some() || self.write_recipe.is_some() {
+                    bail!("--evaluate, --fallback and --write-recipe are for a search: add --min-sqnr or --max-drop");
+                }
+                return Ok(None);
+            }
+        };
+        if !options.needs_calibration() {
+            bail!("--min-sqnr and --max-drop lift operators out of int8: add --quantize int8");
+        }
+        Ok(Some(Search {
+            goal,
+            fallback: match self.fallback {
+                Some(Fallback::Int16x8) => Quantize::Int16x8,
+                Some(Fallback::Float) | None => Quantize::None,
+            },
+            evaluate: self.evaluate.clone().map(Calibration::Path),
+            labels: self.labels.as_deref().map(labels).transpose()?.unwrap_or_default(),
+        }))
+    }
+
     /// Writes what was asked for beside the result.
-    pub fn write(&self, converted: &Converted) -> Result<()> {
+    pub fn write(&self, converted: &Converted, output: &Path) -> Result<()> {
+        if let Some(recipe) = &converted.report.found {
+            let path = self.write_recipe.clone().unwrap_or_else(|| output.with_extension("recipe.toml"));
+            let text = recipe.to_toml().map_err(anyhow::Error::msg)?;
+            tflite::save(&path, text.as_bytes())?;
+        }
         if let (Some(path), Some(account)) = (&self.report, &converted.report.account) {
             let page = path.extension().is_some_and(|e| e == "html");
             let text = if page { account.to_html() } else { serde_json::to_string_pretty(account)? + "\n" };
@@ -268,6 +332,17 @@ fn parse_io_type(text: &str) -> Result<(Option<String>, IoType), &'static str> {
         _ => return Err("expected float32, int8, uint8 or int16, or NAME= and one of these"),
     };
     Ok((name, to))
+}
+
+fn labels(path: &Path) -> Result<Vec<i64>> {
+    let npz = path.extension().is_some_and(|e| e == "npz");
+    let read = if npz {
+        read_npz(path).and_then(|mut arrays| arrays.swap_remove("labels").ok_or("it has no array \"labels\"".into()))
+    } else {
+        read_npy(path)
+    };
+    let labels = read.and_then(|array| array.to_i64s().map_err(|e| e.to_string()));
+    labels.map_err(anyhow::Error::msg).with_context(|| path.display().to_string())
 }
 
 /// A file whose name says what is to be written into it.

@@ -14,6 +14,7 @@ mod rewrite;
 mod text;
 mod types;
 mod verify;
+mod work;
 
 use indexmap::IndexSet;
 
@@ -24,6 +25,7 @@ pub use op::*;
 pub use rewrite::{Cx as RewriteCx, remove_dead, rewrite};
 pub use types::{Dim, Shape, Type};
 pub use verify::{Violation, verify};
+pub use work::multiply_adds;
 
 use crate::tensor::{DType, Tensor};
 

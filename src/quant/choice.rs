@@ -43,6 +43,11 @@ impl Quantize {
         }
     }
 
+    /// Whether weights alone get another form, and results stay float.
+    pub fn changes_weights(self) -> bool {
+        matches!(self, Quantize::Float16 | Quantize::Dynamic | Quantize::Weights)
+    }
+
     /// Whether results are integers whose scales calibration has to find.
     pub fn needs_calibration(self) -> bool {
         matches!(self, Quantize::Int8 | Quantize::Int16x8)

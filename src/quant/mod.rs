@@ -11,6 +11,7 @@
 //! precision  which nodes are worth computing in integers              -> Decision, one a node
 //! propagate  which values share a scale, and which                    -> Form, one a value
 //! materialize, insert    constants as integers; QUANTIZE and DEQUANTIZE at the borders
+//! search     which operators must not be 8-bit integers for a goal to be reached
 //! account    what it costs, operator by operator, on samples          -> Account
 //! boundary   inputs and outputs as integers, where that is asked for
 //! ```
@@ -40,6 +41,7 @@ mod range;
 mod recipe;
 mod relevant;
 mod report;
+mod search;
 mod spec;
 mod weights;
 
@@ -58,6 +60,7 @@ pub use observe::{
 pub use range::{Params, Range};
 pub use recipe::{NAMES as RECIPES, Pattern, Recipe, RecipeReport, Rule, RuleReport};
 pub use report::{CutRange, FloatNode, QuantReport, RaisedScale};
+pub use search::{Goal, Lifted, Score, Search, SearchError, SearchReport};
 pub use spec::{IntegerForm, IntegerKernel, integer_kernels};
 pub use weights::{Granularity, KeptWeights, StoredWeights, WeightOptions, WeightReport, quantize_weights};
 

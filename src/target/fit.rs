@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::rule::{At, Rule};
-use super::{Row, Table, Target, work};
-use crate::graph::{Graph, Model, Op, Origin, Value};
+use super::{Row, Table, Target};
+use crate::graph::{Graph, Model, Op, Origin, Value, multiply_adds};
 use crate::tensor::DType;
 use crate::tflite;
 
@@ -109,7 +109,7 @@ fn compare(model: &Model, target: Target, versions: &[i32]) -> Fit {
             for (index, node) in graph.nodes.iter().enumerate() {
                 let version = known.get(index).copied().unwrap_or_else(|| tflite::operator_version(graph, node));
                 let at = At { graph, node, version };
-                let work = work::multiply_adds(&at);
+                let work = multiply_adds(at.graph, at.node);
                 fit.operators += 1;
                 fit.multiply_adds = fit.multiply_adds.saturating_add(work);
                 let problems = problems(&at, target, inner, cut_off);

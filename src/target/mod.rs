@@ -3,7 +3,6 @@
 //! ```text
 //! rule       what a row can ask of an operator, and what is wrong where it does not hold
 //! role       which operands are data, weights, parameters
-//! work       multiply-adds of an operator
 //! fit        a model against a table: what is taken, what is left and why
 //! adapt      operators written as others, for targets that lack them
 //! c_array    a file as C source; arena    the memory that its values take
@@ -22,7 +21,6 @@ mod gpu;
 mod role;
 mod rule;
 mod tflm;
-mod work;
 mod xnnpack;
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ pub(super) fn measure(beside: &Beside, runs: &dyn Execute, inputs: &[Tensor]) ->
 }
 
 /// Real numbers that a tensor stands for.
-fn reals(tensor: &Tensor, quant: Option<&Quant>) -> Option<Vec<f32>> {
+pub(in crate::quant) fn reals(tensor: &Tensor, quant: Option<&Quant>) -> Option<Vec<f32>> {
     let stored = tensor.to_f32s().ok()?;
     let scaled = quant.filter(|_| tensor.dtype().is_int());
     match scaled {
