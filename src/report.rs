@@ -17,6 +17,8 @@ pub struct Report {
     pub source: &'static str,
     /// Its nodes.
     pub source_nodes: usize,
+    /// How many there are of each operator, by name; with its domain where it is an ONNX operator of another domain than ONNX's own.
+    pub source_operators: BTreeMap<String, usize>,
     /// Bytes of its constants by element type.
     pub source_bytes: BTreeMap<&'static str, u64>,
     /// Bytes of the model file, without external data.
@@ -55,6 +57,10 @@ impl Report {
             source_file_bytes: file_bytes,
             ..Report::default()
         };
+        for node in &model.graph.nodes {
+            let name = if node.domain.is_empty() { node.op.clone() } else { format!("{}::{}", node.domain, node.op) };
+            *report.source_operators.entry(name).or_default() += 1;
+        }
         for data in model.graph.initializers.values() {
             *report.source_bytes.entry(data.dtype().name()).or_default() += data.bytes().len() as u64;
         }
@@ -67,6 +73,7 @@ impl Report {
         Report {
             source: "TFLite",
             source_nodes: found.operators.values().sum(),
+            source_operators: found.operators.iter().map(|(name, n)| (name.to_string(), *n)).collect(),
             source_bytes: found.bytes,
             source_file_bytes: file_bytes,
             ..Report::default()

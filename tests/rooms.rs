@@ -8,6 +8,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tensor", &[]),
     ("runtime", &[]),
     ("schema", &[]),
+    ("page", &[]),
     ("samples", &["tensor"]),
     ("graph", &["schema", "tensor"]),
     ("onnx", &["tensor"]),
@@ -16,10 +17,26 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tflite", &["graph", "schema", "tensor"]),
     ("passes", &["graph", "tensor"]),
     ("exec", &["graph", "tensor"]),
-    ("quant", &["graph", "samples", "tensor"]),
+    ("quant", &["graph", "page", "samples", "tensor"]),
     ("target", &["graph", "schema", "tensor", "tflite"]),
     ("verify", &["onnx", "runtime", "samples", "tensor"]),
     ("bench", &["runtime", "samples", "tensor", "verify"]),
+    (
+        "survey",
+        &[
+            "Bytes",
+            "Calibration",
+            "Converter",
+            "Error",
+            "Options",
+            "Progress",
+            "Quantize",
+            "Report",
+            "bench",
+            "page",
+            "verify",
+        ],
+    ),
 ];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -10,6 +10,7 @@ mod ops;
 mod progress;
 mod quantization;
 mod quantize;
+mod report;
 mod verify;
 
 use std::ffi::OsString;
@@ -33,6 +34,7 @@ enum Command {
     Inspect(inspect::Args),
     Ops(ops::Args),
     Quantize(Box<quantize::Args>),
+    Report(report::Args),
     Verify(verify::Args),
 }
 
@@ -58,6 +60,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Ops(args) => ops::run(&args),
         Command::Quantize(args) => quantize::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
     match result {

@@ -13,7 +13,8 @@ pub struct Args {
     /// The ONNX model
     #[arg(long, value_name = "MODEL")]
     against: PathBuf,
-    /// Samples to run, as for `convert --calibration` [default: made up numbers]
+    /// Samples to run, as for `convert --calibration`; one .npz may also hold labels, an array of integers, to count how many are told
+    /// right [default: made up numbers]
     #[arg(long, value_name = "PATH")]
     inputs: Option<PathBuf>,
     /// Outputs that another runtime stored, one .npz for each sample, instead of running the ONNX model
@@ -56,6 +57,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     } else {
         for output in &report.outputs {
             super::print(&format!("{output}\n"));
+        }
+        if let Some(accuracy) = &report.accuracy {
+            super::print(&format!("{accuracy}\n"));
         }
         let verdict = if good { "ok" } else { "FAILED" };
         super::print(&format!("{verdict}: {} samples, every output must reach {bound} dB\n", report.samples));

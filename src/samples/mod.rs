@@ -83,6 +83,29 @@ impl Samples {
         Samples::stacked(path, arrays, inputs)
     }
 
+    /// As [`Samples::open`], where one `.npz` may also hold the right answers: an array of integers under a name that no input has,
+    /// one for each sample.
+    ///
+    /// # Errors
+    /// As [`Samples::open`].
+    pub fn open_labelled(path: &Path, inputs: Vec<InputSpec>) -> Result<(Samples, Option<Vec<i64>>), SampleError> {
+        if path.is_dir() || kind(path) != Some(Kind::Npz) || !path.exists() {
+            return Ok((Samples::open(path, inputs)?, None));
+        }
+        let fail = |what: String| SampleError::File { path: path.to_path_buf(), what };
+        let mut arrays = read_npz(path).map_err(fail)?;
+        let is_label = |name: &str, array: &Tensor| !inputs.iter().any(|i| i.name == name) && array.dtype().is_int();
+        let name = arrays.iter().find(|(name, array)| is_label(name, array)).map(|(name, _)| name.clone());
+        let labels = name.and_then(|name| arrays.shift_remove_entry(&name));
+        let samples = Samples::stacked(path, arrays, inputs)?;
+        let Some((name, labels)) = labels else { return Ok((samples, None)) };
+        let numbers = labels.to_i64s().map_err(|e| fail(e.to_string()))?;
+        if numbers.len() == samples.len() {
+            return Ok((samples, Some(numbers)));
+        }
+        Err(fail(format!("{} labels in {name:?} for {} samples", numbers.len(), samples.len())))
+    }
+
     /// Samples that are in memory already, each with one tensor for each input.
     pub fn from_tensors(samples: Vec<Vec<Tensor>>, inputs: Vec<InputSpec>) -> Samples {
         Samples { inputs, source: Source::Memory(samples) }

@@ -84,6 +84,55 @@ impl fmt::Display for OutputReport {
     }
 }
 
+/// How often the first output is largest where the label says: of classes, the right one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Accuracy {
+    pub samples: u64,
+    /// Samples that the file gets right.
+    pub file: u64,
+    /// Samples that the ONNX model gets right.
+    pub model: u64,
+}
+
+impl Accuracy {
+    /// # Errors
+    /// Where a side is no tensor of numbers.
+    pub fn add(&mut self, label: i64, expected: &Tensor, found: &Tensor) -> Result<(), TensorError> {
+        self.samples += 1;
+        self.file += u64::from(largest(found)? == label);
+        self.model += u64::from(largest(expected)? == label);
+        Ok(())
+    }
+
+    /// What part of the samples the file gets right.
+    pub fn of_file(&self) -> f64 {
+        self.file as f64 / self.samples.max(1) as f64
+    }
+
+    /// What part of the samples the ONNX model gets right.
+    pub fn of_model(&self) -> f64 {
+        self.model as f64 / self.samples.max(1) as f64
+    }
+}
+
+impl fmt::Display for Accuracy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (file, model) = (100.0 * self.of_file(), 100.0 * self.of_model());
+        write!(f, "accuracy {file:.2} % of {} labels, of the ONNX model {model:.2} %", self.samples)
+    }
+}
+
+/// Where the largest element is: the first of equals; -1 in no elements.
+fn largest(tensor: &Tensor) -> Result<i64, TensorError> {
+    let mut best = (-1, f64::NEG_INFINITY);
+    for (i, x) in tensor.to_f64s()?.into_iter().enumerate() {
+        if x > best.1 {
+            best = (i as i64, x);
+        }
+    }
+    Ok(best.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +147,16 @@ mod tests {
     fn ten_percent_off_is_twenty_db() {
         assert!((of(vec![1.0, 0.0], vec![1.1, 0.0]).db() - 20.0).abs() < 1e-4);
         assert_eq!(of(vec![1.0, f32::NAN], vec![1.0, f32::NAN]).db(), f64::INFINITY);
+    }
+
+    #[test]
+    fn labels_are_counted_on_both_sides() {
+        let mut accuracy = Accuracy::default();
+        let [first, second] = [[3.0f32, 1.0], [1.0, 3.0]].map(|x| Tensor::vector(x.to_vec()));
+        accuracy.add(0, &first, &second).unwrap();
+        accuracy.add(1, &second, &second).unwrap();
+        assert_eq!((accuracy.of_model(), accuracy.of_file()), (1.0, 0.5));
+        assert_eq!(largest(&Tensor::vector(Vec::<f32>::new())).unwrap(), -1);
     }
 
     #[test]

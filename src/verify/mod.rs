@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-pub use measure::{Difference, OutputReport};
+pub use measure::{Accuracy, Difference, OutputReport};
 pub use source::SourceError;
 
 use crate::onnx;
@@ -40,6 +40,8 @@ pub struct Options {
 pub struct VerifyReport {
     pub samples: usize,
     pub outputs: Vec<OutputReport>,
+    /// Where the samples came with labels.
+    pub accuracy: Option<Accuracy>,
     /// LiteRT library that was used.
     pub runtime: String,
 }
@@ -87,14 +89,15 @@ pub fn verify(file: &Path, options: &Options) -> Result<VerifyReport, VerifyErro
     let against = &options.against;
     let model = onnx::read_file(against).map_err(|source| VerifyError::Model { path: against.clone(), source })?;
     let specs = input_specs(&model, &session)?;
-    let samples = match &options.inputs {
-        Some(path) => Samples::open(path, specs)?,
-        None => Samples::from_tensors(made_up(&specs, options.made_up), specs),
+    let (samples, labels) = match &options.inputs {
+        Some(path) => Samples::open_labelled(path, specs)?,
+        None => (Samples::from_tensors(made_up(&specs, options.made_up), specs), None),
     };
     let names: Vec<String> = model.graph.outputs.iter().map(|o| o.name.clone()).collect();
     let input_names: Vec<String> = model.input_infos().map(|i| i.name.clone()).collect();
     let mut source = Source::open(&options.against, options.expected.as_deref(), &model)?;
     let mut reports: Vec<OutputReport> = names.iter().map(|name| OutputReport::new(name)).collect();
+    let mut accuracy = labels.as_ref().map(|_| Accuracy::default());
     for i in 0..samples.len() {
         let inputs = samples.get(i)?;
         let expected = source.outputs(i, &inputs)?;
@@ -103,14 +106,25 @@ pub fn verify(file: &Path, options: &Options) -> Result<VerifyReport, VerifyErro
             return Err(VerifyError::Mismatch(what));
         }
         let actual = run(&mut session, &input_names, &inputs)?;
+        let label = labels.as_ref().and_then(|labels| labels.get(i));
+        let mut labelled = accuracy.as_mut().zip(label);
         for ((name, report), expected) in names.iter().zip(&mut reports).zip(&expected) {
             let found = actual.iter().find(|(n, _)| n == name).map(|(_, t)| t);
             let found = found.ok_or_else(|| VerifyError::Mismatch(format!("the file has no output {name:?}")))?;
             let found = as_channels_first(found, expected.shape(), name)?;
             report.difference.add(expected, &found)?;
+            // The first output is the one that labels are for.
+            if let Some((accuracy, &label)) = labelled.take() {
+                accuracy.add(label, expected, &found)?;
+            }
         }
     }
-    Ok(VerifyReport { samples: samples.len(), outputs: reports, runtime: library.path().display().to_string() })
+    Ok(VerifyReport {
+        samples: samples.len(),
+        outputs: reports,
+        accuracy,
+        runtime: library.path().display().to_string(),
+    })
 }
 
 /// What a sample must hold: the model's inputs, with extents that the file fixes.

@@ -102,6 +102,11 @@ impl Account {
     pub fn to_html(&self) -> String {
         page::page(self)
     }
+
+    /// The operators as a part of a page; the table of them may be folded up.
+    pub fn operators_html(&self, unfolded: bool) -> String {
+        page::operators(self, unfolded)
+    }
 }
 
 /// How much an account says.

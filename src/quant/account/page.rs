@@ -1,75 +1,69 @@
-//! An account as one page of HTML.
-
-use std::fmt::Write;
+//! An account as HTML: a page of its own, or a part of one.
 
 use super::{Account, Cause, OperatorNoise};
-
-const STYLE: &str = "body{font:14px system-ui,sans-serif;margin:2em;max-width:80em}table{border-collapse:collapse;width:100%}\
-th,td{text-align:left;padding:.2em .6em;border-bottom:1px solid #ddd}td.n{text-align:right;font-variant-numeric:tabular-nums}\
-td.b{width:12em}td.b i{display:block;height:.8em;background:#4a7}td.b i.low{background:#d80}td.b i.bad{background:#c33}\
-small{color:#666}";
-
-/// Bars are as long as their dB, up to this many.
-const WIDEST: f64 = 60.0;
+use crate::page::{Cell, Point, Table, decibel_bar, decibels, document, escape, plot};
 
 pub(super) fn page(account: &Account) -> String {
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>litesmith: noise of quantization</title>\n\
-         <style>{STYLE}</style>\n<h1>Noise of quantization</h1>\n\
-         <p>Signal to noise against the float model, over {} samples; 20 dB is a tenth of the signal.</p>\n\
-         <h2>Outputs</h2>\n<table><tr><th>output<th>dB<th></tr>\n",
-        account.samples
-    );
+    let mut outputs = Table::new(&["output", ">signal to noise", ""]);
     for output in &account.outputs {
-        let _ = writeln!(page, "<tr><td>{}{}{}</tr>", text(&output.name), number(output.sqnr), bar(output.sqnr));
+        let db = output.sqnr;
+        outputs.row([Cell::text(&output.name), Cell::number(db, decibels(db)), Cell::html(decibel_bar(db))]);
     }
-    page.push_str(
-        "</table>\n<h2>Operators, the noisiest first</h2>\n<table><tr><th>operator<th>result<th>type<th>dB<th>\
-         <th>its own part, dB<th>likely cause<th>seen<th>stored</tr>\n",
+    let body = format!(
+        "<h1>Noise of quantization</h1>\n<p>Signal to noise against the float model, over {} samples; 20 dB is a tenth of the signal.</p>\n\
+         <h2>Outputs</h2>\n{}<h2>Operators</h2>\n{}",
+        account.samples,
+        outputs.html(),
+        operators(account, true)
     );
-    for operator in account.by_noise() {
-        row(&mut page, operator);
-    }
-    page.push_str("</table></html>\n");
-    page
+    document("litesmith: noise of quantization", &body)
 }
 
-fn row(page: &mut String, operator: &OperatorNoise) {
-    let source =
-        operator.origin.as_ref().map(|o| format!("<br><small>{}</small>", text(&format!("{} {}", o.op, o.name))));
-    let own = operator.own.map_or("<td class=n>none".into(), number);
+/// Every operator: over the depth of the network, and as a table, the noisiest first, which may be folded up.
+pub(super) fn operators(account: &Account, unfolded: bool) -> String {
+    if account.operators.is_empty() {
+        return "<p>No operator computes with samples.</p>\n".into();
+    }
+    let point =
+        |operator: &OperatorNoise| Point { db: operator.sqnr, what: format!("{} {}", operator.op, name(operator)) };
+    let points: Vec<Point> = account.operators.iter().map(point).collect();
+    let own: Vec<Option<f64>> = account.operators.iter().map(|operator| operator.own).collect();
+    let mut table =
+        Table::new(&[">#", "operator", "*type", ">dB", "*", ">its own part", "likely cause", "*seen", "*stored"]);
+    let mut order: Vec<(usize, &OperatorNoise)> = account.operators.iter().enumerate().collect();
+    order.sort_by(|a, b| a.1.sqnr.total_cmp(&b.1.sqnr));
+    for (depth, operator) in order {
+        table.row(row(depth, operator));
+    }
+    format!(
+        "<p class=dim>Signal to noise in dB, from the input on the left to the output on the right; small grey dots: each operator \
+         alone, on exact operands.</p>\n{}<details{}><summary>{} operators, the noisiest first</summary>\n{}</details>\n",
+        plot(&points, &own),
+        if unfolded { " open" } else { "" },
+        account.operators.len(),
+        table.html()
+    )
+}
+
+/// The node of the source model, or else the result.
+fn name(operator: &OperatorNoise) -> &str {
+    operator.origin.as_ref().map_or(&operator.value, |origin| &origin.name)
+}
+
+fn row(depth: usize, operator: &OperatorNoise) -> [Cell; 9] {
+    let own = operator.own.map_or(Cell::number(f64::INFINITY, "none"), |own| Cell::number(own, format!("{own:.1}")));
     let stored = operator.stored.map(|r| format!("{:.4} to {:.4}", r.min, r.max)).unwrap_or_default();
-    let _ = writeln!(
-        page,
-        "<tr><td>{}{}<td>{}<td>{}{}{}{own}<td>{}<td>{:.4} to {:.4}<td>{stored}</tr>",
-        operator.op,
-        source.unwrap_or_default(),
-        text(&operator.value),
-        operator.dtype,
-        number(operator.sqnr),
-        bar(operator.sqnr),
-        operator.cause,
-        operator.seen.min,
-        operator.seen.max,
-    );
-}
-
-fn number(decibels: f64) -> String {
-    format!("<td class=n>{decibels:.1}")
-}
-
-fn bar(decibels: f64) -> String {
-    let class = match decibels {
-        ..10.0 => " class=bad",
-        10.0..20.0 => " class=low",
-        _ => "",
-    };
-    format!("<td class=b><i{class} style=\"width:{:.0}%\"></i>", decibels.clamp(0.0, WIDEST) / WIDEST * 100.0)
-}
-
-/// Names come from the model, and may hold anything.
-fn text(name: &str) -> String {
-    name.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    [
+        Cell::number(depth as f64, depth + 1),
+        Cell::html(format!("{}<br><small>{}</small>", operator.op, escape(name(operator)))),
+        Cell::html(operator.dtype).more(),
+        Cell::number(operator.sqnr, format!("{:.1}", operator.sqnr)),
+        Cell::html(decibel_bar(operator.sqnr)).more(),
+        own,
+        Cell::html(operator.cause),
+        Cell::html(format!("{:.4} to {:.4}", operator.seen.min, operator.seen.max)).more(),
+        Cell::html(stored).more(),
+    ]
 }
 
 impl std::fmt::Display for Cause {
