@@ -382,7 +382,11 @@ mod verify {
         says(&refused(&path, &model, &["--inputs", "/none"]), &["/none", "no such file or folder"]);
         says(&refused(&path, &model, &["--expected", "/none"]), &["/none"]);
         let test_set = digits("test.npz").display().to_string();
-        says(&refused(&path, &model, &["--inputs", &test_set]), &["test.npz", "\"labels\""]);
+        // Labels are something to compare with, and nothing to calibrate on.
+        let model = model.display().to_string();
+        let ran = litesmith(["convert", &model, "-o", "/none/m", "--quantize", "int8", "--calibration", &test_set]);
+        assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+        says(&is_clear(&ran.stderr), &["test.npz", "\"labels\""]);
     }
 
     /// Runs in a process of its own, which a runtime that trusts its files could take down.
