@@ -150,3 +150,28 @@ fn files_are_quantized_as_models_are() {
     assert_eq!(ran.code, Some(1));
     says(&ran.stderr, &["digits.onnx", "not a .tflite file"]);
 }
+
+#[test]
+fn a_search_reaches_its_goal_and_writes_the_recipe() {
+    let (desk, samples) = (Desk::new(), digits("calibration.npz"));
+    let int8 = ["--quantize", "int8", "--calibration", &samples];
+    let ran = ok(desk.convert("found.tflite", &[&int8[..], &["--min-sqnr", "38", "--json"]].concat()));
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let search = &report["search"];
+    let sqnr = |which: &str| search[which]["sqnr"].as_f64().unwrap();
+    assert!(sqnr("before") < 38.0 && sqnr("reached") >= 38.0, "{search}");
+    let kept = search["kept"].as_f64().unwrap();
+    assert!(kept > 0.0 && kept < 1.0 && !search["lifted"].as_array().unwrap().is_empty(), "{search}");
+    let recipe = desk.path("found.recipe.toml").display().to_string();
+    ok(desk.convert("again.tflite", &["--recipe", &recipe, "--calibration", &samples]));
+    assert!(desk.bytes("again.tflite") == desk.bytes("found.tflite"));
+
+    // What int8 is good enough for stays as it is.
+    ok(desk.convert("easy.tflite", &[&int8[..], &["--min-sqnr", "20"]].concat()));
+    ok(desk.convert("plain.tflite", &int8));
+    assert!(desk.bytes("easy.tflite") == desk.bytes("plain.tflite"));
+    let wrong = desk.convert("wrong.tflite", &["--min-sqnr", "30"]);
+    assert_ne!(wrong.code, Some(0));
+    says(&wrong.stderr, &["--quantize int8"]);
+    assert!(!desk.path("wrong.tflite").exists());
+}

@@ -131,7 +131,7 @@ pub fn verify(
 ) -> PyResult<(Vec<(String, f64, f64, u64, u64)>, usize, String)> {
     let options = compare::Options { against, inputs, expected, runtime, plain_kernels: !xnnpack, made_up: 4 };
     let found = work::run(py, None, move |_| compare::verify(&file, &options))?;
-    let VerifyReport { samples, outputs, runtime } = found.map_err(|e| error::of_verification(py, &e))?;
+    let VerifyReport { samples, outputs, runtime, accuracy: _ } = found.map_err(|e| error::of_verification(py, &e))?;
     let row = |o: compare::OutputReport| {
         let d = o.difference;
         (o.name, d.db(), d.max_abs, d.elements, d.mismatched)
