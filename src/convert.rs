@@ -228,11 +228,15 @@ impl Converter {
             false => quant::forget_weights(&mut graph),
         }
         report.add_passes(passes::run(&mut graph, &Evaluator, passes::ALWAYS).map_err(Error::infer("passes"))?);
-        quant::set_io_types(&mut graph, &self.options.io_types)
-            .map_err(|problems| Error::Options(format!("--io-type can't be had:\n  {}", problems.join("\n  "))))?;
+        self.set_io_types(&mut graph)?;
         let mut model = Model::single(graph);
         model.description = format!("litesmith {}", env!("CARGO_PKG_VERSION"));
         self.finish(model, report)
+    }
+
+    fn set_io_types(&self, graph: &mut Graph) -> Result<(), Error> {
+        quant::set_io_types(graph, &self.options.io_types)
+            .map_err(|problems| Error::Options(format!("--io-type can't be had:\n  {}", problems.join("\n  "))))
     }
 
     fn check_calibration(&self) -> Result<(), Error> {
@@ -333,17 +337,18 @@ impl Converter {
 
     /// Quantizes the graph that samples are for, and compares with what it was where that is asked for.
     fn quantize_main(&self, graph: &mut Graph, report: &mut Report) -> Result<(), Error> {
-        let float = self.quantize_graph(graph, report)?;
-        if self.options.account {
-            report.account = Some(self.noise(&float, graph)?);
+        let float = self.options.account.then(|| graph.clone());
+        let repaired = self.quantize_graph(graph, report)?;
+        if let Some(float) = float {
+            report.account = Some(self.noise(&repaired.unwrap_or(float), graph)?);
         }
         Ok(())
     }
 
-    /// Gives the float graph whose values are those of the quantized one, but for noise.
-    fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<Graph, Error> {
+    /// After repairs, gives the float graph whose values are those of the quantized one, but for noise.
+    fn quantize_graph(&self, graph: &mut Graph, report: &mut Report) -> Result<Option<Graph>, Error> {
         let mut choices = self.choices(graph, report);
-        let mut float = graph.clone();
+        let mut repaired = None;
         if choices.any(Quantize::needs_calibration) {
             let mut statistics = self.observe(graph)?;
             // First of the two, so that the recipe that stands for a search gives what the search gave, repairs and all.
@@ -355,7 +360,8 @@ impl Converter {
                 let samples = self.samples(graph, self.options.calibration.as_ref())?;
                 let workshop =
                     Workshop { converter: self, choices: &choices, samples: Loaded(samples, &*self.progress) };
-                (float, report.repairs) = quant::repair(graph, &mut statistics, &self.options.repairs, &workshop)?;
+                let (float, made) = quant::repair(graph, &mut statistics, &self.options.repairs, &workshop)?;
+                (repaired, report.repairs) = (Some(float), made);
             }
             self.quantize_integer(graph, &statistics, &choices, report)?;
         }
@@ -363,7 +369,7 @@ impl Converter {
             self.progress.stage("quantize");
             report.weights = Some(quant::quantize_weights(graph, &choices)?);
         }
-        Ok(float)
+        Ok(repaired)
     }
 
     /// What is asked of operators that no rule speaks of.

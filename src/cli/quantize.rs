@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::progress::Bar;
 use super::quantization::{Finish, Quantization};
@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         named @ Error::File { .. } => named.into(),
         error => anyhow::Error::new(error).context(args.model.display().to_string()),
     })?;
-    converted.save(&output).with_context(|| output.display().to_string())?;
+    converted.save(&output)?;
     args.quantization.write(&converted, &output)?;
     args.finish.print(&converted, &output)
 }

@@ -49,7 +49,7 @@ impl Sums {
 }
 
 /// At most [`NO_NOISE`] on either side of zero.
-fn decibels(signal: f64, noise: f64) -> f64 {
+pub(in crate::quant) fn decibels(signal: f64, noise: f64) -> f64 {
     if noise == 0.0 {
         return NO_NOISE;
     }

@@ -25,7 +25,7 @@ use beside::{Beside, Place};
 use measure::Sums;
 
 pub use cause::Cause;
-pub(super) use measure::reals;
+pub(super) use measure::{decibels, reals};
 
 /// Makes what runs a graph; a quantized one as its integers would be. An error is a sentence.
 pub type Simulate<'a> = &'a (dyn Fn(&Graph) -> Result<Box<dyn Execute>, String> + Sync);

@@ -1,20 +1,17 @@
 //! Biases that take up what rounding the weights adds to each output in the mean. (Nagel 2019, with the means that samples show.)
 
 use super::Cx;
-use super::layer::{BIAS, Layer, layers};
+use super::layer::{BIAS, Layer};
 use super::moments::{Moments, moments};
 use crate::graph::Graph;
 use crate::quant::observe::ObserveError;
 
 /// Corrects the biases of all layers that compute on integers; how many they are.
 pub(super) fn bias(graph: &mut Graph, cx: &Cx<'_>) -> Result<usize, ObserveError> {
-    let state = cx.state;
-    let producers = state.quantized.producers();
     let mut changed = 0;
-    let layers = layers(&state.reference);
-    moments(cx, &layers, false, |found| {
+    moments(cx, &cx.layers(), false, |found| {
         for (layer, moments) in found {
-            let Some(bias) = corrected(layer, cx, &producers, &moments) else { continue };
+            let Some(bias) = corrected(layer, cx, &moments) else { continue };
             let now = graph.nodes[layer.node].input(BIAS).and_then(|id| graph.constant(id)?.to_f32s().ok());
             if Some(&bias) != now.as_ref() {
                 layer.set_bias(graph, bias);
@@ -25,8 +22,8 @@ pub(super) fn bias(graph: &mut Graph, cx: &Cx<'_>) -> Result<usize, ObserveError
     Ok(changed)
 }
 
-fn corrected(layer: &Layer, cx: &Cx<'_>, producers: &[Option<usize>], moments: &Moments) -> Option<Vec<f32>> {
-    let stored = layer.stored(&cx.state.graph, &cx.state.quantized, producers)?;
+fn corrected(layer: &Layer, cx: &Cx<'_>, moments: &Moments) -> Option<Vec<f32>> {
+    let stored = cx.stored(layer)?;
     let weights = layer.floats(&cx.state.reference)?;
     let mut rounded = weights.clone();
     for output in 0..layer.outputs {

@@ -2,7 +2,7 @@
 //! others coarsely. Errors count as much as what they are multiplied with.
 
 use super::Cx;
-use super::layer::{Layer, Stored, layers};
+use super::layer::{Layer, Stored};
 use super::moments::moments;
 use crate::graph::Graph;
 use crate::quant::observe::ObserveError;
@@ -13,14 +13,11 @@ const LEAST: f32 = 0.2;
 
 /// Chooses scales for all layers that compute on integers; for how many others than those that hold all weights.
 pub(super) fn clip(graph: &mut Graph, cx: &Cx<'_>) -> Result<usize, ObserveError> {
-    let state = cx.state;
-    let producers = state.quantized.producers();
     let mut changed = 0;
-    let layers = layers(&state.reference);
-    moments(cx, &layers, false, |found| {
+    moments(cx, &cx.layers(), false, |found| {
         for (layer, moments) in found {
-            let Some(stored) = layer.stored(&state.graph, &state.quantized, &producers) else { continue };
-            let Some(weights) = layer.floats(&state.reference) else { continue };
+            let Some(stored) = cx.stored(layer) else { continue };
+            let Some(weights) = layer.floats(&cx.state.reference) else { continue };
             if let Some((weights, stored)) = clipped(layer, stored, &weights, &moments.squares) {
                 layer.set_weights(graph, weights, Some(&stored));
                 changed += 1;

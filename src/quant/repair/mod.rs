@@ -25,9 +25,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{Detail, account, spread};
+use super::account::{Detail, Simulate, account, spread};
 use super::observe::{ObserveError, Samples, Statistics};
 use crate::graph::{Execute, Graph};
+use layer::{Layer, Stored};
 
 /// One way to repair a model, in the order of their application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -144,10 +145,30 @@ struct State {
 /// What a repair sees.
 struct Cx<'a> {
     state: &'a State,
-    simulate: super::account::Simulate<'a>,
+    simulate: Simulate<'a>,
     samples: &'a dyn Samples,
     /// The samples to learn from.
     which: &'a [usize],
+    /// Nodes of the quantized graph, by result.
+    producers: Vec<Option<usize>>,
+}
+
+impl<'a> Cx<'a> {
+    fn new(state: &'a State, simulate: Simulate<'a>, samples: &'a dyn Samples, which: &'a [usize]) -> Cx<'a> {
+        Cx { state, simulate, samples, which, producers: state.quantized.producers() }
+    }
+
+    /// Layers that compute on integers.
+    fn layers(&self) -> Vec<Layer> {
+        let mut layers = layer::layers(&self.state.reference);
+        layers.retain(|layer| self.stored(layer).is_some());
+        layers
+    }
+
+    /// How the layer's weights are stored where it computes on integers.
+    fn stored(&self, layer: &Layer) -> Option<Stored> {
+        layer.stored(&self.state.graph, &self.state.quantized, &self.producers)
+    }
 }
 
 /// Repairs shorten the distance of the outputs by at least so many dB, or are not worth it.
@@ -192,8 +213,10 @@ pub fn repair<W: Workshop + Sync>(
     let mut state = State { reference: float.clone(), graph: float.clone(), statistics: statistics.clone(), quantized };
     let mut report = Vec::new();
     for method in methods {
-        let cx = |state, which| Cx { state, simulate: &simulate, samples: workshop.samples(), which };
-        let Some((tried, layers)) = attempt(method, &cx(&state, &learn), workshop)? else { continue };
+        let Some((tried, layers)) = attempt(method, &Cx::new(&state, &simulate, workshop.samples(), &learn), workshop)?
+        else {
+            continue;
+        };
         let after = score(&tried.quantized)?;
         let kept = !auto || after - before >= least;
         report.push(Repaired { repair: method, layers, gain: after - before, kept });
@@ -201,7 +224,7 @@ pub fn repair<W: Workshop + Sync>(
             continue;
         }
         // What has stood the test learns from all samples.
-        let learnt = attempt(method, &cx(&state, &all), workshop)?;
+        let learnt = attempt(method, &Cx::new(&state, &simulate, workshop.samples(), &all), workshop)?;
         state = learnt.map_or(tried, |(state, _)| state);
         before = score(&state.quantized)?;
     }

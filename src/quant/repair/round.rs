@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::Cx;
 use super::bias::shifted;
-use super::layer::{Layer, Stored, layers};
+use super::layer::{Layer, Stored};
 use super::moments::{Moments, moments};
 use crate::graph::Graph;
 use crate::quant::observe::ObserveError;
@@ -22,18 +22,16 @@ const DAMPING: f64 = 0.02;
 
 /// Gives all layers that compute on integers weights that are rounded already; how many they are.
 pub(super) fn round(graph: &mut Graph, cx: &Cx<'_>) -> Result<usize, ObserveError> {
-    let state = cx.state;
-    let producers = state.quantized.producers();
-    let mut layers = layers(&state.reference);
-    layers
-        .retain(|layer| layer.taps <= MOST_TAPS && layer.stored(&state.graph, &state.quantized, &producers).is_some());
+    let reference = &cx.state.reference;
+    let mut layers = cx.layers();
+    layers.retain(|layer| layer.taps <= MOST_TAPS);
     let mut changed = 0;
     moments(cx, &layers, true, |found| {
         let one = |(layer, moments): &(&Layer, Moments)| {
-            let stored = layer.stored(&state.graph, &state.quantized, &producers)?;
-            let weights = layer.floats(&state.reference)?;
+            let stored = cx.stored(layer)?;
+            let weights = layer.floats(reference)?;
             let rounded = rounded(layer, &stored, &weights, moments)?;
-            let bias = shifted(layer, &layer.biases(&state.reference)?, &weights, &rounded, moments);
+            let bias = shifted(layer, &layer.biases(reference)?, &weights, &rounded, moments);
             Some((stored, rounded, bias))
         };
         let results: Vec<_> = found.par_iter().map(one).collect();

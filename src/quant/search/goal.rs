@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FEW, Search, SearchError};
 use crate::graph::{Graph, ValueId};
-use crate::quant::account::{NO_NOISE, Simulate, reals, spread};
+use crate::quant::account::{Simulate, decibels, reals, spread};
 use crate::quant::observe::ObserveError;
 use crate::tensor::Tensor;
 
@@ -64,7 +64,11 @@ impl fmt::Display for Score {
 /// Samples, and what the float graph makes of them.
 pub(super) struct Judge<'a> {
     samples: Vec<Sample>,
+    /// Whether elements of each output are to be equal, and not near.
+    exact: Vec<bool>,
     labels: &'a [i64],
+    /// Samples that the float graph classifies right.
+    right: usize,
 }
 
 #[derive(Clone)]
@@ -72,8 +76,6 @@ struct Sample {
     inputs: Vec<Tensor>,
     /// Reals of each output; `None` where it depends on no input.
     outputs: Vec<Option<Vec<f32>>>,
-    /// Whether elements of each output are to be equal, and not near.
-    exact: Vec<bool>,
     classes: Vec<i64>,
 }
 
@@ -97,7 +99,7 @@ impl<'a> Judge<'a> {
         let load = |&sample: &usize| -> Result<Sample, SearchError> {
             let inputs = search.samples.load(sample).map_err(|message| ObserveError::Load { sample, message })?;
             let (outputs, classes) = run(graph, runs.as_ref(), &inputs, sample)?;
-            Ok(Sample { inputs, outputs, exact: exact.clone(), classes })
+            Ok(Sample { inputs, outputs, classes })
         };
         let samples: Vec<Sample> = which.par_iter().map(load).collect::<Result<_, _>>()?;
         let classified: usize = samples.iter().map(|sample| sample.classes.len()).sum();
@@ -105,27 +107,22 @@ impl<'a> Judge<'a> {
             let what = format!("{} labels for {classified} rows of the first output", search.labels.len());
             return Err(SearchError::Labels(what));
         }
-        Ok(Judge { samples, labels: search.labels })
+        let right = right(search.labels, samples.iter().flat_map(|sample| &sample.classes));
+        Ok(Judge { samples, exact, labels: search.labels, right })
     }
 
     /// Some of the samples alone, without labels.
     pub(super) fn few(&self) -> Judge<'static> {
         let which = spread(self.samples.len(), FEW);
-        Judge { samples: which.into_iter().map(|i| self.samples[i].clone()).collect(), labels: &[] }
+        let samples = which.into_iter().map(|i| self.samples[i].clone()).collect();
+        Judge { samples, exact: self.exact.clone(), labels: &[], right: 0 }
     }
 
     pub(super) fn score(&self, graph: &Graph, simulate: Simulate<'_>) -> Result<Score, SearchError> {
         let sums = self.compare(graph, simulate)?;
-        let mut at = 0;
-        let right = self.samples.iter().map(|sample| {
-            let labels = self.labels.get(at..at + sample.classes.len()).unwrap_or(&[]);
-            at += sample.classes.len();
-            labels.iter().zip(&sample.classes).filter(|(label, class)| label == class).count()
-        });
-        let right: usize = right.sum();
         let count = self.labels.len();
-        let drop = (count > 0).then(|| (right as f64 - sums.right as f64) * 100.0 / count as f64);
-        Ok(Score { sqnr: decibels(worst(&sums)), drop })
+        let drop = (count > 0).then(|| (self.right as f64 - sums.right as f64) * 100.0 / count as f64);
+        Ok(Score { sqnr: decibels(1.0, worst(&sums)), drop })
     }
 
     /// Noise over signal, of the worst output.
@@ -137,7 +134,7 @@ impl<'a> Judge<'a> {
         let runs = simulate(graph).map_err(|message| ObserveError::Run { sample: 0, message })?;
         let one = |(i, sample): (usize, &Sample)| -> Result<_, SearchError> {
             let (outputs, classes) = run(graph, runs.as_ref(), &sample.inputs, i)?;
-            let pairs = sample.outputs.iter().zip(&outputs).zip(&sample.exact);
+            let pairs = sample.outputs.iter().zip(&outputs).zip(&self.exact);
             let sums: Vec<(f64, f64)> = pairs.map(|((float, found), exact)| compared(float, found, *exact)).collect();
             Ok((sums, classes))
         };
@@ -151,10 +148,14 @@ impl<'a> Judge<'a> {
                 sums.noise[i] += noise;
             }
         }
-        let classes = found.iter().flat_map(|(_, classes)| classes);
-        sums.right = self.labels.iter().zip(classes).filter(|(label, class)| label == class).count();
+        sums.right = right(self.labels, found.iter().flat_map(|(_, classes)| classes));
         Ok(sums)
     }
+}
+
+/// How many classes are what the labels say.
+fn right<'c>(labels: &[i64], classes: impl Iterator<Item = &'c i64>) -> usize {
+    labels.iter().zip(classes).filter(|(label, class)| label == class).count()
 }
 
 type Outputs = (Vec<Option<Vec<f32>>>, Vec<i64>);
@@ -214,9 +215,4 @@ fn compared(float: &Option<Vec<f32>>, found: &Option<Vec<f32>>, exact: bool) -> 
 fn worst(sums: &Sums) -> f64 {
     let ratio = |(signal, noise): (&f64, &f64)| if *noise == 0.0 { 0.0 } else { noise / signal };
     sums.signal.iter().zip(&sums.noise).map(ratio).fold(0.0, f64::max)
-}
-
-/// Signal to noise in dB, of noise over signal.
-pub(super) fn decibels(noise: f64) -> f64 {
-    (-10.0 * noise.log10()).clamp(-NO_NOISE, NO_NOISE)
 }

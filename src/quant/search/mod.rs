@@ -19,11 +19,11 @@ use serde::Serialize;
 use goal::Judge;
 pub use goal::{Goal, Score};
 
-use super::account::Simulate;
+use super::account::{Simulate, decibels};
 use super::choice::{Choice, Choices, Quantize};
 use super::observe::{ObserveError, Samples, Statistics};
 use super::{IntegerOptions, QuantError, QuantReport, quantize_integer};
-use crate::graph::{Graph, Origin, multiply_adds};
+use crate::graph::{Graph, Node, Origin, multiply_adds};
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -149,14 +149,13 @@ impl Search<'_> {
 
     /// Quantizes each unit alone, with every conversion that this takes.
     fn measure_alone(&self, judge: &Judge<'_>, units: &mut [Unit]) -> Result<(), SearchError> {
+        let judge = judge.few();
         units.par_iter_mut().try_for_each(|unit| {
             let mut choices = Choices::all(Quantize::None);
-            for node in unit.nodes.iter().map(|&i| &self.graph.nodes[i]) {
-                node.outputs.first().into_iter().for_each(|&id| choices.set(id, self.choices.of(node)));
-            }
+            self.choose(&mut choices, unit, |node| self.choices.of(node));
             let mut graph = self.graph.clone();
             quantize_integer(&mut graph, self.statistics, &choices, IntegerOptions { every_kernel: true })?;
-            unit.noise = judge.few().noise(&graph, self.simulate)?;
+            unit.noise = judge.noise(&graph, self.simulate)?;
             Ok(())
         })
     }
@@ -222,10 +221,14 @@ impl Search<'_> {
 
     fn lift(&self, units: &[Unit], lifted: &BTreeSet<usize>) -> Choices {
         let mut choices = self.choices.clone();
-        for node in lifted.iter().flat_map(|&i| &units[i].nodes).map(|&i| &self.graph.nodes[i]) {
-            node.outputs.first().into_iter().for_each(|&id| choices.set(id, self.fallback));
-        }
+        lifted.iter().for_each(|&i| self.choose(&mut choices, &units[i], |_| self.fallback));
         choices
+    }
+
+    fn choose(&self, choices: &mut Choices, unit: &Unit, choice: impl Fn(&Node) -> Choice) {
+        for node in unit.nodes.iter().map(|&i| &self.graph.nodes[i]) {
+            node.outputs.first().into_iter().for_each(|&id| choices.set(id, choice(node)));
+        }
     }
 
     fn quantized(&self, choices: &Choices) -> Result<(Graph, QuantReport), SearchError> {
@@ -242,7 +245,7 @@ impl Search<'_> {
     /// Multiplications of nodes that are 8-bit integers.
     fn kept(&self, choices: &Choices, report: &QuantReport) -> u64 {
         let float: BTreeSet<&str> = report.float.iter().map(|node| node.value.as_str()).collect();
-        let is_int8 = |node: &&crate::graph::Node| {
+        let is_int8 = |node: &&Node| {
             let name = node.outputs.first().map(|&id| self.graph.value(id).name.as_str());
             choices.of(node).quantize == Quantize::Int8 && name.is_some_and(|name| !float.contains(name))
         };
@@ -256,7 +259,7 @@ impl Search<'_> {
             origin: node.and_then(|node| self.graph.origin(node)).cloned(),
             op: node.map_or("", |node| node.op.name()),
             value: result.map(|&id| self.graph.value(id).name.clone()).unwrap_or_default(),
-            alone: goal::decibels(unit.noise),
+            alone: decibels(1.0, unit.noise),
             share: unit.macs as f64 / total,
         }
     }
