@@ -124,9 +124,14 @@ fn files_are_quantized_as_models_are() {
     let (desk, samples) = (Desk::new(), digits("calibration.npz"));
     ok(desk.convert("float.tflite", &[]));
     let float = desk.path("float.tflite").display().to_string();
-    for scheme in
-        [&["int8", "--calibration", &samples][..], &["int16x8", "--calibration", &samples], &["dynamic"], &["float16"]]
-    {
+    for scheme in [
+        &["int8", "--calibration", &samples][..],
+        &["int8", "--calibration", &samples, "--io-type", "int8"],
+        &["int8", "--calibration", &samples, "--io-type", "uint8"],
+        &["int16x8", "--calibration", &samples],
+        &["dynamic"],
+        &["float16"],
+    ] {
         let args = [&["--quantize"], scheme].concat();
         ok(desk.convert("converted.tflite", &args));
         let output = desk.path("quantized.tflite").display().to_string();

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::{Converted, Converter};
 use crate::error::Error;
 use crate::exec::Evaluator;
-use crate::graph::{Graph, Model};
+use crate::graph::{Graph, Model, ValueId};
 use crate::passes;
 use crate::quant::{self, Quantize};
 use crate::report::Report;
@@ -46,8 +46,21 @@ impl Converter {
             }
             passes::run(graph, &Evaluator, passes::ALWAYS).map_err(Error::infer("passes"))?;
         }
+        self.set_io_types_of(&mut model)?;
         tflite::drop_positional_metadata(&mut model);
         self.finish(model, report)
+    }
+
+    /// Inputs and outputs of the main graph as they are asked for; its signatures go on to lead to them.
+    fn set_io_types_of(&self, model: &mut Model) -> Result<(), Error> {
+        let Some(graph) = model.graphs.first_mut() else { return Ok(()) };
+        let before = graph.outputs.clone();
+        self.set_io_types(graph)?;
+        let after: BTreeMap<ValueId, ValueId> = before.into_iter().zip(graph.outputs.iter().copied()).collect();
+        for port in model.signatures.iter_mut().filter(|s| s.graph == 0).flat_map(|s| &mut s.outputs) {
+            port.value = after.get(&port.value).copied().unwrap_or(port.value);
+        }
+        Ok(())
     }
 
     /// A graph that other signatures lead to: samples are of the main one, so that only what needs none can be done.
