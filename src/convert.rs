@@ -350,10 +350,10 @@ impl Converter {
         let mut choices = self.choices(graph, report);
         let mut repaired = None;
         if choices.any(Quantize::needs_calibration) {
-            let mut statistics = self.observe(graph)?;
+            let (mut statistics, folds) = self.observe(graph)?;
             // First of the two, so that the recipe that stands for a search gives what the search gave, repairs and all.
             if let Some(search) = &self.options.search {
-                choices = self.search(search, graph, &statistics, choices, report)?;
+                choices = self.search(search, graph, &statistics, &folds, choices, report)?;
             }
             if self.options.repairs != Repairs::None {
                 self.progress.stage("repair");
@@ -408,19 +408,40 @@ impl Converter {
         quant::IntegerOptions { every_kernel: self.options.target.integers_only() }
     }
 
-    /// Runs the float graph on the calibration samples.
-    fn observe(&self, graph: &Graph) -> Result<quant::Statistics, Error> {
+    /// Runs the float graph on the calibration samples. Gives what all of them say, and what a search is to judge them by: each by
+    /// what the others say, where no other samples are there to judge by.
+    fn observe(&self, graph: &Graph) -> Result<(quant::Statistics, Vec<quant::Statistics>), Error> {
+        /// Runs are few where calibration samples are; many samples need no more than this.
+        const FOLDS: usize = 4;
         if graph.inputs.is_empty() {
             return Err(Error::Options("the model has no inputs: there is nothing to calibrate".into()));
         }
         let samples = self.samples(graph, self.options.calibration.as_ref())?;
         let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
+        if samples.is_empty() {
+            return Err(Error::observe(quant::ObserveError::NoSamples, &samples));
+        }
         self.progress.stage("calibrate");
         self.progress.total(samples.len());
         let samples = Loaded(samples, &*self.progress);
-        let seen = quant::observe(graph, &runner, &samples, &|| self.progress.advance())
-            .map_err(|error| Error::observe(error, &samples.0))?;
-        Ok(seen.statistics(self.options.calibration_method))
+        let held_out = self.options.search.as_ref().is_some_and(|search| search.evaluate.is_none());
+        let parts = if held_out { FOLDS.min(samples.0.len()).max(1) } else { 1 };
+        let part = |part: usize| {
+            let numbers: Vec<usize> = (part..samples.0.len()).step_by(parts).collect();
+            quant::observe_part(graph, &runner, &samples, &numbers, &|| self.progress.advance())
+        };
+        let parts: Result<Vec<_>, _> = (0..parts).map(part).collect();
+        let parts = parts.map_err(|error| Error::observe(error, &samples.0))?;
+        let method = self.options.calibration_method;
+        let merged = |left_out: Option<usize>| {
+            let parts = parts.iter().enumerate().filter(|(i, _)| Some(*i) != left_out).map(|(_, part)| part.clone());
+            parts.fold(quant::Observations::default(), quant::Observations::merge).statistics(method)
+        };
+        let folds = match parts.len() {
+            1 => vec![merged(None)],
+            parts => (0..parts).map(|part| merged(Some(part))).collect(),
+        };
+        Ok((merged(None), folds))
     }
 
     /// What quantization costs, on a few of the calibration samples.

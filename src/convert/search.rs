@@ -14,6 +14,7 @@ impl Converter {
         search: &Search,
         graph: &Graph,
         statistics: &Statistics,
+        folds: &[Statistics],
         choices: Choices,
         report: &mut Report,
     ) -> Result<Choices, Error> {
@@ -25,6 +26,7 @@ impl Converter {
         let found = quant::Search {
             graph,
             statistics,
+            folds,
             choices: &choices,
             fallback: Choice { quantize: search.fallback, ..self.default_choice() },
             options: self.integer_options(),

@@ -111,10 +111,11 @@ pub fn observe(
     if samples.is_empty() {
         return Err(ObserveError::NoSamples);
     }
-    observe_part(graph, executor, samples, 0..samples.len(), progress)
+    let all: Vec<usize> = (0..samples.len()).collect();
+    observe_part(graph, executor, samples, &all, progress)
 }
 
-/// As [`observe`], on some of the samples; what parts give merges to what the whole would.
+/// As [`observe`], on the samples with these numbers; what parts give merges to what the whole would.
 ///
 /// # Errors
 /// As [`observe`] has.
@@ -122,14 +123,14 @@ pub fn observe_part(
     graph: &Graph,
     executor: &dyn Execute,
     samples: &dyn Samples,
-    part: std::ops::Range<usize>,
+    part: &[usize],
     progress: &(dyn Fn() + Sync),
 ) -> Result<Observations, ObserveError> {
     type Outcome = Result<Observations, (usize, ObserveError)>;
     let observer = Observer::new(graph);
     // Samples past one that failed need not run; those before it must, for one of them may fail too.
     let failed = AtomicUsize::new(usize::MAX);
-    let one = |seen: Outcome, sample: usize| {
+    let one = |seen: Outcome, &sample: &usize| {
         if sample > failed.load(Ordering::Relaxed) {
             return seen;
         }
@@ -144,7 +145,7 @@ pub fn observe_part(
         Ok(seen)
     };
     let nothing = || Ok(Observations::default());
-    let merged = part.into_par_iter().fold(nothing, one).reduce(nothing, |a: Outcome, b| match (a, b) {
+    let merged = part.par_iter().fold(nothing, one).reduce(nothing, |a: Outcome, b| match (a, b) {
         (Ok(a), Ok(b)) => Ok(a.merge(b)),
         (Err(a), Err(b)) => Err(if a.0 <= b.0 { a } else { b }),
         (Err(e), Ok(_)) | (Ok(_), Err(e)) => Err(e),

@@ -1,5 +1,7 @@
 //! What is asked of the outputs, and how far a quantized graph holds it.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use rayon::prelude::*;
@@ -61,6 +63,9 @@ impl fmt::Display for Score {
     }
 }
 
+/// Makes the graph that is compared, by the statistics of one of the folds.
+pub(super) type Quantized<'a> = &'a dyn Fn(usize) -> Result<Graph, SearchError>;
+
 /// Samples, and what the float graph makes of them.
 pub(super) struct Judge<'a> {
     samples: Vec<Sample>,
@@ -73,6 +78,8 @@ pub(super) struct Judge<'a> {
 
 #[derive(Clone)]
 struct Sample {
+    /// Which of the search's statistics it is judged by.
+    fold: usize,
     inputs: Vec<Tensor>,
     /// Reals of each output; `None` where it depends on no input.
     outputs: Vec<Option<Vec<f32>>>,
@@ -99,7 +106,7 @@ impl<'a> Judge<'a> {
         let load = |&sample: &usize| -> Result<Sample, SearchError> {
             let inputs = search.samples.load(sample).map_err(|message| ObserveError::Load { sample, message })?;
             let (outputs, classes) = run(graph, runs.as_ref(), &inputs, sample)?;
-            Ok(Sample { inputs, outputs, classes })
+            Ok(Sample { fold: sample % search.folds.len().max(1), inputs, outputs, classes })
         };
         let samples: Vec<Sample> = which.par_iter().map(load).collect::<Result<_, _>>()?;
         let classified: usize = samples.iter().map(|sample| sample.classes.len()).sum();
@@ -118,21 +125,33 @@ impl<'a> Judge<'a> {
         Judge { samples, exact: self.exact.clone(), labels: &[], right: 0 }
     }
 
-    pub(super) fn score(&self, graph: &Graph, simulate: Simulate<'_>) -> Result<Score, SearchError> {
-        let sums = self.compare(graph, simulate)?;
+    /// `quantized` makes the graph for one of the folds.
+    pub(super) fn score(&self, quantized: Quantized<'_>, simulate: Simulate<'_>) -> Result<Score, SearchError> {
+        let sums = self.compare(quantized, simulate)?;
         let count = self.labels.len();
         let drop = (count > 0).then(|| (self.right as f64 - sums.right as f64) * 100.0 / count as f64);
         Ok(Score { sqnr: decibels(1.0, worst(&sums)), drop })
     }
 
     /// Noise over signal, of the worst output.
-    pub(super) fn noise(&self, graph: &Graph, simulate: Simulate<'_>) -> Result<f64, SearchError> {
-        Ok(worst(&self.compare(graph, simulate)?))
+    pub(super) fn noise(&self, quantized: Quantized<'_>, simulate: Simulate<'_>) -> Result<f64, SearchError> {
+        Ok(worst(&self.compare(quantized, simulate)?))
     }
 
-    fn compare(&self, graph: &Graph, simulate: Simulate<'_>) -> Result<Sums, SearchError> {
-        let runs = simulate(graph).map_err(|message| ObserveError::Run { sample: 0, message })?;
+    fn compare(&self, quantized: Quantized<'_>, simulate: Simulate<'_>) -> Result<Sums, SearchError> {
+        let mut graphs: BTreeMap<usize, Graph> = BTreeMap::new();
+        for fold in self.samples.iter().map(|sample| sample.fold) {
+            if let Entry::Vacant(entry) = graphs.entry(fold) {
+                entry.insert(quantized(fold)?);
+            }
+        }
+        let runs = |(&fold, graph)| match simulate(graph) {
+            Ok(runs) => Ok((fold, (graph, runs))),
+            Err(message) => Err(ObserveError::Run { sample: 0, message }),
+        };
+        let runs: BTreeMap<usize, (&Graph, _)> = graphs.iter().map(runs).collect::<Result<_, _>>()?;
         let one = |(i, sample): (usize, &Sample)| -> Result<_, SearchError> {
+            let (graph, runs) = &runs[&sample.fold];
             let (outputs, classes) = run(graph, runs.as_ref(), &sample.inputs, i)?;
             let pairs = sample.outputs.iter().zip(&outputs).zip(&self.exact);
             let sums: Vec<(f64, f64)> = pairs.map(|((float, found), exact)| compared(float, found, *exact)).collect();
@@ -140,7 +159,7 @@ impl<'a> Judge<'a> {
         };
         // Sums of floats depend on their order: that of the samples, whoever is first.
         let found: Vec<_> = self.samples.par_iter().enumerate().map(one).collect::<Result<_, SearchError>>()?;
-        let outputs = graph.outputs.len();
+        let outputs = self.exact.len();
         let mut sums = Sums { signal: vec![0.0; outputs], noise: vec![0.0; outputs], right: 0 };
         for (of_sample, _) in &found {
             for (i, (signal, noise)) in of_sample.iter().enumerate() {

@@ -72,6 +72,9 @@ pub struct Lifted {
 pub struct Search<'a> {
     pub graph: &'a Graph,
     pub statistics: &'a Statistics,
+    /// What samples are judged by: number `i` by `folds[i % folds.len()]`. Where samples are those of calibration, ranges that fit a
+    /// sample because it had a part in them would say little about the next one; so each fold leaves out the samples it judges.
+    pub folds: &'a [Statistics],
     /// What is asked of each operator where nothing is lifted.
     pub choices: &'a Choices,
     /// What lifted operators become.
@@ -104,8 +107,8 @@ impl Search<'_> {
     pub fn run(&self) -> Result<(Choices, SearchReport), SearchError> {
         let judge = Judge::new(self)?;
         let mut tried = 1;
-        let (before, report) = self.score(&judge, self.choices)?;
-        let mut units = self.units(&report);
+        let before = self.score(&judge, self.choices)?;
+        let mut units = self.units(&self.report(self.choices)?);
         let mut lifted: BTreeSet<usize> = BTreeSet::new();
         let mut reached = before;
         if !self.goal.holds(&before) {
@@ -117,13 +120,12 @@ impl Search<'_> {
             reached = self.bring_back(&judge, &units, &mut lifted, &mut tried)?;
         }
         let choices = self.lift(&units, &lifted);
-        let (_, report) = self.quantized(&choices)?;
         let total = self.graph.nodes.iter().map(|node| multiply_adds(self.graph, node)).sum::<u64>().max(1) as f64;
         let found = SearchReport {
             goal: self.goal,
             before,
             reached,
-            kept: self.kept(&choices, &report) as f64 / total,
+            kept: self.kept(&choices, &self.report(&choices)?) as f64 / total,
             fallback: self.fallback.quantize.name(),
             lifted: lifted.iter().map(|&i| self.lifted(&units[i], total)).collect(),
             tried,
@@ -153,9 +155,9 @@ impl Search<'_> {
         units.par_iter_mut().try_for_each(|unit| {
             let mut choices = Choices::all(Quantize::None);
             self.choose(&mut choices, unit, |node| self.choices.of(node));
-            let mut graph = self.graph.clone();
-            quantize_integer(&mut graph, self.statistics, &choices, IntegerOptions { every_kernel: true })?;
-            unit.noise = judge.noise(&graph, self.simulate)?;
+            let options = IntegerOptions { every_kernel: true };
+            let by_fold = |fold: usize| Ok(self.quantized(&self.folds[fold], &choices, options)?.0);
+            unit.noise = judge.noise(&by_fold, self.simulate)?;
             Ok(())
         })
     }
@@ -172,7 +174,7 @@ impl Search<'_> {
     fn fewest(&self, judge: &Judge<'_>, units: &[Unit], tried: &mut usize) -> Result<usize, SearchError> {
         let mut holds = |count: usize| -> Result<Score, SearchError> {
             *tried += 1;
-            Ok(self.score(judge, &self.lift(units, &(0..count).collect()))?.0)
+            self.score(judge, &self.lift(units, &(0..count).collect()))
         };
         // Most answers are small: double first, halve then.
         let (mut too_few, mut enough) = (0, 1.min(units.len()));
@@ -203,13 +205,13 @@ impl Search<'_> {
         lifted: &mut BTreeSet<usize>,
         tried: &mut usize,
     ) -> Result<Score, SearchError> {
-        let mut reached = self.score(judge, &self.lift(units, lifted))?.0;
+        let mut reached = self.score(judge, &self.lift(units, lifted))?;
         let mut candidates: Vec<usize> = lifted.iter().copied().collect();
         candidates.sort_by_key(|&i| (std::cmp::Reverse(units[i].macs), std::cmp::Reverse(i)));
         for unit in candidates.into_iter().take(RETURNS) {
             lifted.remove(&unit);
             *tried += 1;
-            let score = self.score(judge, &self.lift(units, lifted))?.0;
+            let score = self.score(judge, &self.lift(units, lifted))?;
             if self.goal.holds(&score) {
                 reached = score;
             } else {
@@ -231,15 +233,24 @@ impl Search<'_> {
         }
     }
 
-    fn quantized(&self, choices: &Choices) -> Result<(Graph, QuantReport), SearchError> {
+    fn quantized(
+        &self,
+        statistics: &Statistics,
+        choices: &Choices,
+        options: IntegerOptions,
+    ) -> Result<(Graph, QuantReport), SearchError> {
         let mut graph = self.graph.clone();
-        let report = quantize_integer(&mut graph, self.statistics, choices, self.options)?;
+        let report = quantize_integer(&mut graph, statistics, choices, options)?;
         Ok((graph, report))
     }
 
-    fn score(&self, judge: &Judge<'_>, choices: &Choices) -> Result<(Score, QuantReport), SearchError> {
-        let (graph, report) = self.quantized(choices)?;
-        Ok((judge.score(&graph, self.simulate)?, report))
+    /// What becomes of each operator where all samples count.
+    fn report(&self, choices: &Choices) -> Result<QuantReport, SearchError> {
+        Ok(self.quantized(self.statistics, choices, self.options)?.1)
+    }
+
+    fn score(&self, judge: &Judge<'_>, choices: &Choices) -> Result<Score, SearchError> {
+        judge.score(&|fold| Ok(self.quantized(&self.folds[fold], choices, self.options)?.0), self.simulate)
     }
 
     /// Multiplications of nodes that are 8-bit integers.
