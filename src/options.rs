@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::error::Error;
-use crate::quant::{Goal, IoTypes, Method, Quantize, Recipe, Repairs, WeightOptions};
+use crate::quant::{CalibrationStatistics, Goal, IoTypes, Method, Quantize, Recipe, Repairs, WeightOptions};
 use crate::target::Target;
 use crate::tensor::Tensor;
 
@@ -80,6 +81,9 @@ pub struct Options {
     pub recipe: Option<Recipe>,
     #[serde(skip)]
     pub calibration: Option<Calibration>,
+    /// What calibration saw before; ranges come of it then, and not of samples.
+    #[serde(skip)]
+    pub statistics: Option<Arc<CalibrationStatistics>>,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
     /// Lift operators out of 8-bit integers until the outputs are as good as this.
@@ -119,6 +123,7 @@ impl Default for Options {
             io_types: IoTypes::default(),
             recipe: None,
             calibration: None,
+            statistics: None,
             calibration_method: Method::default(),
             search: None,
             repairs: Repairs::None,

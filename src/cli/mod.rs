@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.
 
 mod bench;
+mod calibrate;
 mod check;
 mod convert;
 mod inspect;
@@ -11,6 +12,7 @@ mod progress;
 mod quantization;
 mod quantize;
 mod report;
+mod shaping;
 mod verify;
 
 use std::ffi::OsString;
@@ -29,6 +31,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Bench(bench::Args),
+    Calibrate(Box<calibrate::Args>),
     Check(check::Args),
     Convert(Box<convert::Args>),
     Inspect(inspect::Args),
@@ -55,6 +58,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match cli.command {
         Command::Bench(args) => bench::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
