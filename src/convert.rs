@@ -48,6 +48,21 @@ impl Converted {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         Ok(self.written.save(&self.model, path.as_ref())?)
     }
+
+    /// Writes what each operator loses to quantization: a page where `path` ends in `.html`, else JSON.
+    ///
+    /// # Errors
+    /// Where it can't be written, or nothing was compared: see [`Converter::account`].
+    pub fn save_account(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let Some(account) = &self.report.account else {
+            return Err(Error::Options("the quantized model was not compared with the float one: ask for it".into()));
+        };
+        let page = path.as_ref().extension().is_some_and(|e| e == "html");
+        let json = || serde_json::to_string_pretty(account).map(|json| json + "\n");
+        let text = if page { Ok(account.to_html()) } else { json() };
+        let text = text.map_err(|e| Error::Internal { stage: "report", what: e.to_string() })?;
+        Ok(tflite::save(path.as_ref(), text.as_bytes())?)
+    }
 }
 
 /// Converts ONNX models to `.tflite`.
@@ -206,7 +221,7 @@ impl Converter {
     }
 
     fn convert(&self, mut model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
-        self.check_calibration()?;
+        self.options.agree().map_err(Error::Options)?;
         self.options.suit_target().map_err(Error::Options)?;
         self.cut(&mut model)?;
         model.pin_shapes(&self.options.shapes).map_err(Error::Options)?;
@@ -237,13 +252,6 @@ impl Converter {
     fn set_io_types(&self, graph: &mut Graph) -> Result<(), Error> {
         quant::set_io_types(graph, &self.options.io_types)
             .map_err(|problems| Error::Options(format!("--io-type can't be had:\n  {}", problems.join("\n  "))))
-    }
-
-    fn check_calibration(&self) -> Result<(), Error> {
-        if self.options.needs_calibration() && self.options.calibration.is_none() {
-            return Err(Error::Options("integers need calibration samples: --calibration FOLDER".into()));
-        }
-        Ok(())
     }
 
     /// A model that is as it should be, and the file that it makes.

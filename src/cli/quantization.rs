@@ -175,34 +175,19 @@ impl Quantization {
         if let Asked::Scheme(scheme) = self.quantize {
             options.quantize = scheme;
         }
-        if self.symmetric && options.quantize != Quantize::Int8 {
-            bail!("--symmetric is for --quantize int8: others have zero points of 0 alone, or none");
-        }
         options.symmetric = self.symmetric;
         options.io_types = self.io_types()?;
         options.weights = self.weights()?;
         options.recipe = self.recipe()?;
         options.calibration = self.calibration.clone().map(Calibration::Path);
         options.calibration_method = self.method()?;
-        options.search = self.search(options)?;
+        options.search = self.search()?;
         options.account = self.report.is_some();
-        if self.repair != Repairs::None && !options.needs_calibration() {
-            bail!("--repair is for a result that computes in integers: add --quantize int8 or int16x8");
-        }
         options.repairs = self.repair.clone();
-        let asked = options.quantize != Quantize::None || options.recipe.is_some();
-        if self.report.is_some() && !(asked && options.calibration.is_some()) {
-            bail!(
-                "--report compares a quantized model with the float one on samples: add --quantize and --calibration"
-            );
-        }
-        if options.calibration.is_some() && self.report.is_none() && !options.needs_calibration() {
-            bail!("--calibration is for a result that computes in integers: add --quantize int8 or int16x8");
-        }
         Ok(())
     }
 
-    fn search(&self, options: &Options) -> Result<Option<Search>> {
+    fn search(&self) -> Result<Option<Search>> {
         let goal = match (self.min_sqnr, self.max_drop) {
             (Some(least), _) if !least.is_finite() => bail!("--min-sqnr {least}: it must be a number of dB"),
             (_, Some(most)) if !(0.0..=100.0).contains(&most) => {
@@ -217,9 +202,6 @@ impl Quantization {
                 return Ok(None);
             }
         };
-        if !options.needs_calibration() {
-            bail!("--min-sqnr and --max-drop lift operators out of int8: add --quantize int8");
-        }
         Ok(Some(Search {
             goal,
             fallback: match self.fallback {
@@ -238,10 +220,8 @@ impl Quantization {
             let text = recipe.to_toml().map_err(anyhow::Error::msg)?;
             tflite::save(&path, text.as_bytes())?;
         }
-        if let (Some(path), Some(account)) = (&self.report, &converted.report.account) {
-            let page = path.extension().is_some_and(|e| e == "html");
-            let text = if page { account.to_html() } else { serde_json::to_string_pretty(account)? + "\n" };
-            tflite::save(path, text.as_bytes())?;
+        if let Some(path) = &self.report {
+            converted.save_account(path)?;
         }
         Ok(())
     }
@@ -342,7 +322,8 @@ fn parse_io_type(text: &str) -> Result<(Option<String>, IoType), &'static str> {
     Ok((name, to))
 }
 
-fn labels(path: &Path) -> Result<Vec<i64>> {
+/// The integers of an `.npy` file, or of the array "labels" of an `.npz` file.
+pub(super) fn labels(path: &Path) -> Result<Vec<i64>> {
     let npz = path.extension().is_some_and(|e| e == "npz");
     let read = if npz {
         read_npz(path).and_then(|mut arrays| arrays.swap_remove("labels").ok_or("it has no array \"labels\"".into()))

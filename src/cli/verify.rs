@@ -1,9 +1,11 @@
+use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use crate::verify::{Options, verify};
+use super::quantization::labels;
+use crate::verify::{Options, VerifyReport, verify};
 
 /// Run a .tflite file in LiteRT and compare it with the ONNX model it was made from
 #[derive(clap::Args)]
@@ -17,6 +19,9 @@ pub struct Args {
     /// right [default: made up numbers]
     #[arg(long, value_name = "PATH")]
     inputs: Option<PathBuf>,
+    /// The class of each sample, where --inputs does not hold them: an .npy file, or the array "labels" of an .npz file
+    #[arg(long, value_name = "FILE", requires = "inputs")]
+    labels: Option<PathBuf>,
     /// Outputs that another runtime stored, one .npz for each sample, instead of running the ONNX model
     #[arg(long, value_name = "PATH")]
     expected: Option<PathBuf>,
@@ -26,6 +31,9 @@ pub struct Args {
     /// Signal-to-noise ratio in dB that every output must reach [default: 60, for files with int8 operators 15]
     #[arg(long, value_name = "DB")]
     min_sqnr: Option<f64>,
+    /// Percent of the labels that the file may tell wrong beyond those of the ONNX model; --min-sqnr counts only where it is given, too
+    #[arg(long, value_name = "PERCENT")]
+    max_drop: Option<f64>,
     /// Use LiteRT's built-in kernels without XNNPACK
     #[arg(long)]
     no_xnnpack: bool,
@@ -42,6 +50,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let options = Options {
         against: args.against.clone(),
         inputs: args.inputs.clone(),
+        labels: args.labels.as_deref().map(labels).transpose()?,
         expected: args.expected.clone(),
         runtime: args.runtime.clone(),
         plain_kernels: args.no_xnnpack,
@@ -50,8 +59,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     // Reads the file first: what is damaged had better not reach a runtime that takes much on trust.
     let usual = if is_quantized(args)? { QUANTIZED_DB } else { FLOAT_DB };
     let report = verify(&args.file, &options)?;
-    let bound = args.min_sqnr.unwrap_or(usual);
-    let good = report.worst_db() >= bound;
+    let bounds = Bounds { db: args.min_sqnr.or(args.max_drop.is_none().then_some(usual)), drop: args.max_drop };
+    let good = bounds.hold(&report)?;
     if args.json {
         super::print(&(serde_json::to_string_pretty(&report)? + "\n"));
     } else {
@@ -62,9 +71,40 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             super::print(&format!("{accuracy}\n"));
         }
         let verdict = if good { "ok" } else { "FAILED" };
-        super::print(&format!("{verdict}: {} samples, every output must reach {bound} dB\n", report.samples));
+        super::print(&format!("{verdict}: {} samples, {bounds}\n", report.samples));
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a file has to reach.
+struct Bounds {
+    /// Signal to noise of every output.
+    db: Option<f64>,
+    /// Percent of labels lost.
+    drop: Option<f64>,
+}
+
+impl Bounds {
+    fn hold(&self, report: &VerifyReport) -> Result<bool> {
+        let close = self.db.is_none_or(|db| report.worst_db() >= db);
+        let (Some(most), accuracy) = (self.drop, report.accuracy) else { return Ok(close) };
+        let accuracy =
+            accuracy.context("--max-drop counts labels: give them with --labels, or in the .npz of --inputs")?;
+        Ok(close && accuracy.drop() <= most)
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(db) = self.db {
+            write!(f, "every output must reach {db} dB")?;
+        }
+        if let Some(drop) = self.drop {
+            let and = if self.db.is_some() { ", and " } else { "" };
+            write!(f, "{and}no more than {drop} % of the labels may be lost")?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether results of operators in the file are quantized.
