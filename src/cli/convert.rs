@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use super::progress::Bar;
 use super::quantization::{Finish, Quantization};
+use super::stdio;
 use crate::onnx::ReadError;
 use crate::target::{CArray, Target};
 use crate::tflite;
@@ -15,7 +16,7 @@ use crate::{ChannelsLast, Converted, Converter, Error, Float64, Options};
 /// Convert an ONNX model to .tflite
 #[derive(clap::Args)]
 pub struct Args {
-    /// The ONNX model
+    /// The ONNX model; - for standard input
     model: PathBuf,
     /// What is to run the file: what it lacks is written otherwise, or refused; the summary names what is left to a CPU
     #[arg(long, value_enum, default_value = "litert")]
@@ -75,13 +76,21 @@ enum Emit {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let output = args.finish.output(&args.model, &args.model.with_extension("tflite"))?;
+    if args.emit.is_some() && stdio::is_dash(&output) {
+        bail!("--emit writes beside the result: name a file with -o");
+    }
     let options = options(args)?;
     let converter = Converter::with_options(options).progress(Arc::new(Bar::new()));
-    let converted = converter.convert_file(&args.model).map_err(|error| match error {
+    let converted = if stdio::is_dash(&args.model) {
+        converter.convert_bytes(stdio::read(&args.model)?)
+    } else {
+        converter.convert_file(&args.model)
+    };
+    let converted = converted.map_err(|error| match error {
         named @ Error::Read(ReadError::Io { .. }) => named.into(),
-        error => anyhow::Error::new(error).context(args.model.display().to_string()),
+        error => anyhow::Error::new(error).context(stdio::shown(&args.model)),
     })?;
-    converted.save(&output)?;
+    args.finish.save(&converted, &output)?;
     args.quantization.write(&converted, &output)?;
     match args.emit {
         Some(Emit::CArray) => write_c_array(&converted, &output)?,

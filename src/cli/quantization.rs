@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use super::stdio;
 use crate::quant::{self, RECIPES, Repairs};
 use crate::samples::{read_npy, read_npz};
 use crate::tflite;
@@ -64,7 +65,7 @@ pub struct Quantization {
     #[arg(long, value_enum)]
     fallback: Option<Fallback>,
     /// Where to write the recipe that was found, which gives the same result without a search [default: the result's name with
-    /// .recipe.toml]
+    /// .recipe.toml; none for a result on standard output]
     #[arg(long, value_name = "FILE")]
     write_recipe: Option<PathBuf>,
     /// Change weights and biases so that the model quantizes better: auto keeps what helps on samples it has not seen, or a list of
@@ -86,7 +87,8 @@ enum Asked {
 /// Where a result goes, and what is told of it.
 #[derive(clap::Args)]
 pub struct Finish {
-    /// Where to write the result [default: beside the model]
+    /// Where to write the result; - for standard output, the summary then goes to standard error [default: beside the model; standard
+    /// output for a model from standard input]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print no summary
@@ -100,18 +102,33 @@ pub struct Finish {
 impl Finish {
     /// Where to write the result; `usual` where nothing was said.
     pub fn output(&self, model: &Path, usual: &Path) -> Result<PathBuf> {
-        let output = self.output.clone().unwrap_or_else(|| usual.to_path_buf());
-        if same_file(&output, model) {
+        let output = match &self.output {
+            Some(output) => output.clone(),
+            None if stdio::is_dash(model) => model.to_path_buf(),
+            None => usual.to_path_buf(),
+        };
+        if !stdio::is_dash(&output) && same_file(&output, model) {
             bail!("the output would overwrite the model: name another with -o");
         }
         Ok(output)
     }
 
+    pub fn save(&self, converted: &Converted, output: &Path) -> Result<()> {
+        if stdio::is_dash(output) { stdio::write(&converted.bytes()?) } else { Ok(converted.save(output)?) }
+    }
+
     pub fn print(&self, converted: &Converted, output: &Path) -> Result<ExitCode> {
-        if self.json {
-            super::print(&(serde_json::to_string_pretty(&converted.report)? + "\n"));
-        } else if !self.quiet {
-            super::print(&format!("{}written     {}\n", converted.report, output.display()));
+        let to_stdout = stdio::is_dash(output);
+        let place = if to_stdout { "standard output".into() } else { output.display().to_string() };
+        let text = match (self.json, self.quiet) {
+            (true, _) => serde_json::to_string_pretty(&converted.report)? + "\n",
+            (false, true) => String::new(),
+            (false, false) => format!("{}written     {place}\n", converted.report),
+        };
+        if to_stdout {
+            eprint!("{text}");
+        } else {
+            super::print(&text);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -215,8 +232,8 @@ impl Quantization {
 
     /// Writes what was asked for beside the result.
     pub fn write(&self, converted: &Converted, output: &Path) -> Result<()> {
-        if let Some(recipe) = &converted.report.found {
-            let path = self.write_recipe.clone().unwrap_or_else(|| output.with_extension("recipe.toml"));
+        let beside = || (!stdio::is_dash(output)).then(|| output.with_extension("recipe.toml"));
+        if let (Some(recipe), Some(path)) = (&converted.report.found, self.write_recipe.clone().or_else(beside)) {
             let text = recipe.to_toml().map_err(anyhow::Error::msg)?;
             tflite::save(&path, text.as_bytes())?;
         }

@@ -1,16 +1,17 @@
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
 use super::quantization::labels;
+use super::stdio::{self, Spooled};
 use crate::verify::{Options, VerifyReport, verify};
 
 /// Run a .tflite file in LiteRT and compare it with the ONNX model it was made from
 #[derive(clap::Args)]
 pub struct Args {
-    /// The .tflite file
+    /// The .tflite file; - for standard input
     file: PathBuf,
     /// The ONNX model
     #[arg(long, value_name = "MODEL")]
@@ -57,8 +58,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         made_up: 4,
     };
     // Reads the file first: what is damaged had better not reach a runtime that takes much on trust.
-    let usual = if is_quantized(args)? { QUANTIZED_DB } else { FLOAT_DB };
-    let report = verify(&args.file, &options)?;
+    let file = Spooled::new(&args.file)?;
+    let usual = if is_quantized(args, file.path())? { QUANTIZED_DB } else { FLOAT_DB };
+    let report = verify(file.path(), &options)?;
     let bounds = Bounds { db: args.min_sqnr.or(args.max_drop.is_none().then_some(usual)), drop: args.max_drop };
     let good = bounds.hold(&report)?;
     if args.json {
@@ -108,9 +110,10 @@ impl fmt::Display for Bounds {
 }
 
 /// Whether results of operators in the file are quantized.
-fn is_quantized(args: &Args) -> Result<bool> {
-    let bytes = std::fs::read(&args.file).with_context(|| args.file.display().to_string())?;
-    let model = crate::tflite::read(bytes.into()).with_context(|| args.file.display().to_string())?;
+fn is_quantized(args: &Args, file: &Path) -> Result<bool> {
+    let name = || stdio::shown(&args.file);
+    let bytes = std::fs::read(file).with_context(name)?;
+    let model = crate::tflite::read(bytes.into()).with_context(name)?;
     let result = |graph: &crate::graph::Graph| {
         graph.nodes.iter().flat_map(|n| &n.outputs).any(|&id| graph.value(id).quant.is_some())
     };
