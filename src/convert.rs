@@ -51,6 +51,21 @@ impl Converted {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         Ok(self.written.save(&self.model, path.as_ref())?)
     }
+
+    /// Writes what each operator loses to quantization: a page where `path` ends in `.html`, else JSON.
+    ///
+    /// # Errors
+    /// Where it can't be written, or nothing was compared: see [`Converter::account`].
+    pub fn save_account(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let Some(account) = &self.report.account else {
+            return Err(Error::Options("the quantized model was not compared with the float one: ask for it".into()));
+        };
+        let page = path.as_ref().extension().is_some_and(|e| e == "html");
+        let json = || serde_json::to_string_pretty(account).map(|json| json + "\n");
+        let text = if page { Ok(account.to_html()) } else { json() };
+        let text = text.map_err(|e| Error::Internal { stage: "report", what: e.to_string() })?;
+        Ok(tflite::save(path.as_ref(), text.as_bytes())?)
+    }
 }
 
 /// Converts ONNX models to `.tflite`.
@@ -216,7 +231,7 @@ impl Converter {
     }
 
     fn convert(&self, model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
-        self.check_calibration()?;
+        self.options.agree().map_err(Error::Options)?;
         let mut report = Report::of_source(&model, source_bytes);
         let mut graph = self.graph(model, &mut report)?;
         self.quantize_main(&mut graph, &mut report)?;

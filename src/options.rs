@@ -175,6 +175,52 @@ impl Options {
         }
     }
 
+    /// Whether settings of quantization are for something that is asked for.
+    ///
+    /// # Errors
+    /// The first that is not, and what to ask for with it.
+    pub(crate) fn agree(&self) -> Result<(), String> {
+        let integers = self.needs_calibration();
+        let quantized = self.quantize != Quantize::None || self.recipe.is_some();
+        let unseen = self.calibration.is_none();
+        let measured_elsewhere = self.search.as_ref().is_none_or(|search| search.evaluate.is_some());
+        let rules = [
+            (
+                self.symmetric && self.quantize != Quantize::Int8,
+                "--symmetric is for --quantize int8: others have zero points of 0 alone, or none",
+            ),
+            (
+                self.search.is_some() && !integers,
+                "--min-sqnr and --max-drop lift operators out of int8: add --quantize int8",
+            ),
+            (
+                self.repairs != Repairs::None && !integers,
+                "--repair is for a result that computes in integers: add --quantize int8 or int16x8",
+            ),
+            (
+                self.account && !(quantized && self.calibration.is_some()),
+                "--report compares a quantized model with the float one on samples: add --quantize and --calibration",
+            ),
+            (
+                self.calibration.is_some() && !self.account && !integers,
+                "--calibration is for a result that computes in integers: add --quantize int8 or int16x8",
+            ),
+            (
+                self.statistics.is_some() && !integers,
+                "--stats is for a result that computes in integers: add --quantize int8 or int16x8",
+            ),
+            (
+                integers && unseen && self.statistics.is_none(),
+                "integers need calibration samples: --calibration FOLDER, or --stats FILE of `litesmith calibrate`",
+            ),
+            (
+                integers && unseen && !(self.repairs == Repairs::None && measured_elsewhere),
+                "repairs and searches compare on samples, which statistics don't hold: give --calibration beside --stats",
+            ),
+        ];
+        rules.into_iter().find(|(broken, _)| *broken).map_or(Ok(()), |(_, what)| Err(what.into()))
+    }
+
     /// Whether some operator may be asked for integers whose scales have to be found.
     pub fn needs_calibration(&self) -> bool {
         self.quantize.needs_calibration() || self.recipe.as_ref().is_some_and(Recipe::needs_calibration)

@@ -328,6 +328,31 @@ mod verify {
         assert_eq!(ran.json()["outputs"][0]["name"], "logits");
     }
 
+    /// What a CI job asks: are labels told as before?
+    #[test]
+    fn lost_labels_are_bounded() {
+        if litert().is_none() {
+            return;
+        }
+        let (_folder, path) = converted();
+        let test = digits("test.npz").display().to_string();
+        let model = digits("digits.onnx");
+        let ran = verify(&path, &model, &["--inputs", &test, "--max-drop", "0.5"]);
+        assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+        says(&ran.stdout, &["accuracy", "no more than 0.5 % of the labels may be lost"]);
+        assert!(!ran.stdout.contains("every output"), "{}", ran.stdout);
+        let samples = digits("calibration.npz").display().to_string();
+        let ran = verify(&path, &model, &["--inputs", &samples, "--max-drop", "0.5"]);
+        assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+        says(&is_clear(&ran.stderr), &["--labels"]);
+        let ran = verify(&path, &model, &["--inputs", &samples, "--labels", &test]);
+        assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+        says(&is_clear(&ran.stderr), &["360 labels for 64 samples"]);
+        let ran = verify(&path, &model, &["--inputs", &test, "--max-drop", "0.5", "--min-sqnr", "500"]);
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        says(&ran.stdout, &["FAILED", "500 dB, and no more than 0.5 %"]);
+    }
+
     #[test]
     fn too_high_a_bound_fails() {
         if litert().is_none() {

@@ -21,7 +21,7 @@ mod _litesmith {
     use pyo3::types::PyDict;
 
     #[pymodule_export]
-    use super::model::{Converted, convert, inspect, recipe, verify};
+    use super::model::{Converted, check, convert, inspect, quantize, recipe, verify};
     #[pymodule_export]
     use super::session::Session;
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::progress::Bar;
 use super::quantization::same_file;
 use super::shaping::Shaping;
+use super::stdio;
 use crate::onnx::ReadError;
 use crate::samples::Shard;
 use crate::{Calibration, CalibrationStatistics, Collect, Converter, Error, Options};
@@ -14,7 +15,7 @@ use crate::{Calibration, CalibrationStatistics, Collect, Converter, Error, Optio
 /// Collect calibration statistics in a file, for convert --stats; parts of the samples may run elsewhere and be merged
 #[derive(clap::Args)]
 pub struct Args {
-    /// The ONNX model, or the .tflite file that is to be quantized
+    /// The ONNX model, or the .tflite file that is to be quantized; - for standard input
     #[arg(required_unless_present = "merge")]
     model: Option<PathBuf>,
     /// Samples: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
@@ -28,7 +29,8 @@ pub struct Args {
     merge: Vec<PathBuf>,
     #[command(flatten)]
     shaping: Shaping,
-    /// Where to write the statistics [default: the model's name with .stats.json]; a run that is interrupted goes on from FILE.part
+    /// Where to write the statistics [default: the model's name with .stats.json]; a run that is interrupted goes on from FILE.part; - for
+    /// standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print no summary
@@ -41,36 +43,54 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let model = args.model.as_deref().unwrap_or(Path::new(""));
-    let output = args.output.clone().unwrap_or_else(|| model.with_extension("stats.json"));
-    if same_file(&output, model) {
+    let usual = if stdio::is_dash(model) { model.into() } else { model.with_extension("stats.json") };
+    let output = args.output.clone().unwrap_or(usual);
+    let streamed = stdio::is_dash(&output);
+    if !streamed && same_file(&output, model) {
         bail!("the output would overwrite the model: name another with -o");
     }
-    let (statistics, resumed) = if args.merge.is_empty() { collect(args, model, &output)? } else { (merge(args)?, 0) };
-    statistics.save(&output)?;
+    let part = checkpoint(&output).filter(|_| !streamed);
+    let (statistics, resumed) =
+        if args.merge.is_empty() { collect(args, model, part.clone())? } else { (merge(args)?, 0) };
+    if streamed {
+        stdio::write(statistics.to_json().as_bytes())?;
+    } else {
+        statistics.save(&output)?;
+    }
     // What is not there need not be removed.
-    let _ = std::fs::remove_file(checkpoint(&output));
+    let _ = part.map(std::fs::remove_file);
     let (samples, values) = (statistics.samples(), statistics.values().len());
-    if args.json {
+    let summary = if args.json {
         let summary = serde_json::json!({ "samples": samples, "resumed": resumed, "values": values });
-        super::print(&(serde_json::to_string_pretty(&summary)? + "\n"));
-    } else if !args.quiet {
+        serde_json::to_string_pretty(&summary)? + "\n"
+    } else if args.quiet {
+        String::new()
+    } else {
         let before = if resumed > 0 { format!(", {resumed} of them before an interruption") } else { String::new() };
-        super::print(&format!(
-            "samples     {samples}{before}\nvalues      {values}\nwritten     {}\n",
-            output.display()
-        ));
+        let place = if streamed { "standard output".into() } else { output.display().to_string() };
+        format!("samples     {samples}{before}\nvalues      {values}\nwritten     {place}\n")
+    };
+    if streamed {
+        eprint!("{summary}")
+    } else {
+        super::print(&summary)
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn collect(args: &Args, model: &Path, output: &Path) -> Result<(CalibrationStatistics, usize)> {
+fn collect(args: &Args, model: &Path, checkpoint: Option<PathBuf>) -> Result<(CalibrationStatistics, usize)> {
     let mut options = Options { calibration: args.samples.clone().map(Calibration::Path), ..Options::default() };
     args.shaping.apply(&mut options)?;
-    let collect = Collect { shard: args.shard.unwrap_or_default(), checkpoint: Some(checkpoint(output)) };
+    let collect = Collect { shard: args.shard.unwrap_or_default(), checkpoint };
     let converter = Converter::with_options(options).progress(Arc::new(Bar::new()));
-    let collected = converter.calibrate_file(model, &collect).map_err(|error| match error {
+    let collected = if stdio::is_dash(model) {
+        converter.calibrate_bytes(stdio::read(model)?, &collect)
+    } else {
+        converter.calibrate_file(model, &collect)
+    };
+    let collected = collected.map_err(|error| match error {
         named @ (Error::Read(ReadError::Io { .. }) | Error::File { .. }) => named.into(),
-        error => anyhow::Error::new(error).context(model.display().to_string()),
+        error => anyhow::Error::new(error).context(stdio::shown(model)),
     })?;
     Ok((collected.statistics, collected.resumed))
 }
@@ -88,8 +108,8 @@ fn merge(args: &Args) -> Result<CalibrationStatistics> {
 }
 
 /// `stats.json.part`
-fn checkpoint(output: &Path) -> PathBuf {
-    let mut name = output.file_name().unwrap_or_default().to_os_string();
+fn checkpoint(output: &Path) -> Option<PathBuf> {
+    let mut name = output.file_name()?.to_os_string();
     name.push(".part");
-    output.with_file_name(name)
+    Some(output.with_file_name(name))
 }

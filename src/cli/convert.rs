@@ -2,12 +2,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use super::progress::Bar;
 use super::quantization::{Finish, Quantization};
 use super::shaping::Shaping;
+use super::stdio;
 use crate::onnx::ReadError;
 use crate::target::CArray;
 use crate::tflite;
@@ -16,7 +17,7 @@ use crate::{Converted, Converter, Error, Options};
 /// Convert an ONNX model to .tflite
 #[derive(clap::Args)]
 pub struct Args {
-    /// The ONNX model
+    /// The ONNX model; - for standard input
     model: PathBuf,
     /// Write more files beside the result
     #[arg(long, value_enum)]
@@ -37,15 +38,23 @@ enum Emit {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let output = args.finish.output(&args.model, &args.model.with_extension("tflite"))?;
+    if args.emit.is_some() && stdio::is_dash(&output) {
+        bail!("--emit writes beside the result: name a file with -o");
+    }
     let mut options = Options::default();
     args.shaping.apply(&mut options)?;
     args.quantization.apply(&mut options)?;
     let converter = Converter::with_options(options).progress(Arc::new(Bar::new()));
-    let converted = converter.convert_file(&args.model).map_err(|error| match error {
+    let converted = if stdio::is_dash(&args.model) {
+        converter.convert_bytes(stdio::read(&args.model)?)
+    } else {
+        converter.convert_file(&args.model)
+    };
+    let converted = converted.map_err(|error| match error {
         named @ Error::Read(ReadError::Io { .. }) => named.into(),
-        error => anyhow::Error::new(error).context(args.model.display().to_string()),
+        error => anyhow::Error::new(error).context(stdio::shown(&args.model)),
     })?;
-    converted.save(&output)?;
+    args.finish.save(&converted, &output)?;
     args.quantization.write(&converted, &output)?;
     match args.emit {
         Some(Emit::CArray) => write_c_array(&converted, &output)?,

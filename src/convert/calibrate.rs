@@ -12,9 +12,9 @@ use crate::error::Error;
 use crate::exec::Runner;
 use crate::graph::{Graph, Value};
 use crate::onnx;
-use crate::options::{Calibration, Options};
+use crate::options::Calibration;
 use crate::progress::Progress;
-use crate::quant::{self, CalibrationStatistics, Observations, ObserveError, Repairs, StatisticsError};
+use crate::quant::{self, CalibrationStatistics, Observations, ObserveError, StatisticsError};
 use crate::report::Report;
 use crate::samples::{InputSpec, Samples, Shard};
 use crate::tensor::Tensor;
@@ -171,30 +171,6 @@ impl Converter {
             }
         }
         Ok((seen, resumed))
-    }
-
-    pub(super) fn check_calibration(&self) -> Result<(), Error> {
-        let Options { calibration, statistics, search, repairs, account, .. } = &self.options;
-        let compares = if *repairs != Repairs::None {
-            Some("repairs are")
-        } else if search.as_ref().is_some_and(|search| search.evaluate.is_none()) {
-            Some("the search is")
-        } else {
-            account.then_some("the account of the error is")
-        };
-        let what = match (calibration, statistics, compares) {
-            (None, None, _) if self.options.needs_calibration() => {
-                "integers need calibration samples: --calibration FOLDER, or --stats FILE of `litesmith calibrate`"
-                    .into()
-            }
-            (None, Some(_), Some(compares)) => {
-                format!(
-                    "{compares} measured on samples, which statistics don't hold: give --calibration beside --stats"
-                )
-            }
-            _ => return Ok(()),
-        };
-        Err(Error::Options(what))
     }
 
     /// Samples for the inputs of `graph`, by the names that the graph or a signature has for them.

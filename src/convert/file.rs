@@ -34,7 +34,7 @@ impl Converter {
     /// # Errors
     /// See [`Error`].
     pub fn quantize_bytes(&self, file: Bytes) -> Result<Converted, Error> {
-        self.check_calibration()?;
+        self.options.agree().map_err(Error::Options)?;
         let file_bytes = file.len() as u64;
         let mut model = tflite::read(file)?;
         let mut report = Report::of_file(&model, file_bytes);

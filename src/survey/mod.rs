@@ -124,6 +124,7 @@ impl Request {
         verify::Options {
             against: model.into(),
             inputs: self.test.clone().or(self.calibration.clone()),
+            labels: None,
             expected: None,
             runtime: self.runtime.clone(),
             plain_kernels: false,
