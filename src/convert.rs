@@ -1,5 +1,6 @@
 //! The whole flow, one line a stage.
 
+mod calibrate;
 mod file;
 mod search;
 
@@ -9,16 +10,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use calibrate::{Collect, Collected};
+
+use self::calibrate::Loaded;
 use crate::error::{Error, Problems};
 use crate::exec::{Evaluator, Runner};
-use crate::graph::{Execute, Graph, Model, Value, verify};
+use crate::graph::{Execute, Graph, Model, verify};
 use crate::options::{Calibration, ChannelsLast, Float64, Options};
 use crate::progress::{NoProgress, Progress};
-use crate::quant::{Choice, Choices, Quantize, Repairs};
+use crate::quant::{CalibrationStatistics, Choice, Choices, Quantize, Repairs};
 use crate::report::Report;
-use crate::samples::{InputSpec, Samples};
 use crate::target::{Misfit, Target};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::DType;
 use crate::{layout, lower, onnx, passes, quant, target, tflite};
 
 /// A finished conversion.
@@ -134,6 +137,13 @@ impl Converter {
         self
     }
 
+    /// What calibration saw, of another process or an earlier one: no samples are needed then, but by what compares on them (repairs,
+    /// searches, the account).
+    pub fn statistics(mut self, statistics: CalibrationStatistics) -> Converter {
+        self.options.statistics = Some(Arc::new(statistics));
+        self
+    }
+
     /// What the file is made for.
     pub fn target(mut self, target: Target) -> Converter {
         self.options.target = target;
@@ -220,23 +230,10 @@ impl Converter {
         self.convert(onnx::read_bytes(model)?, size)
     }
 
-    fn convert(&self, mut model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
+    fn convert(&self, model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
         self.options.agree().map_err(Error::Options)?;
-        self.options.suit_target().map_err(Error::Options)?;
-        self.cut(&mut model)?;
-        model.pin_shapes(&self.options.shapes).map_err(Error::Options)?;
-        if let Some(batch) = self.options.batch {
-            model.pin_batch(batch).map_err(Error::Options)?;
-        }
-        if self.options.float64 == Float64::Cast {
-            model.redeclare(DType::F64, DType::F32);
-        }
         let mut report = Report::of_source(&model, source_bytes);
-        let mut graph = self.float_graph(model, &mut report)?;
-        self.refuse(&target::refused(&graph, self.options.target))?;
-        if self.options.passes {
-            report.quantization = quant::import(&mut graph);
-        }
+        let mut graph = self.graph(model, &mut report)?;
         self.quantize_main(&mut graph, &mut report)?;
         match self.options.passes {
             true => quant::store_weights(&mut graph),
@@ -247,6 +244,25 @@ impl Converter {
         let mut model = Model::single(graph);
         model.description = format!("litesmith {}", env!("CARGO_PKG_VERSION"));
         self.finish(model, report)
+    }
+
+    /// The graph that is quantized, and before that calibrated.
+    fn graph(&self, mut model: onnx::Model, report: &mut Report) -> Result<Graph, Error> {
+        self.options.suit_target().map_err(Error::Options)?;
+        self.cut(&mut model)?;
+        model.pin_shapes(&self.options.shapes).map_err(Error::Options)?;
+        if let Some(batch) = self.options.batch {
+            model.pin_batch(batch).map_err(Error::Options)?;
+        }
+        if self.options.float64 == Float64::Cast {
+            model.redeclare(DType::F64, DType::F32);
+        }
+        let mut graph = self.float_graph(model, report)?;
+        self.refuse(&target::refused(&graph, self.options.target))?;
+        if self.options.passes {
+            report.quantization = quant::import(&mut graph);
+        }
+        Ok(graph)
     }
 
     fn set_io_types(&self, graph: &mut Graph) -> Result<(), Error> {
@@ -358,7 +374,7 @@ impl Converter {
         let mut choices = self.choices(graph, report);
         let mut repaired = None;
         if choices.any(Quantize::needs_calibration) {
-            let mut statistics = self.observe(graph)?;
+            let mut statistics = self.statistics_of(graph)?;
             // First of the two, so that the recipe that stands for a search gives what the search gave, repairs and all.
             if let Some(search) = &self.options.search {
                 choices = self.search(search, graph, &statistics, choices, report)?;
@@ -416,21 +432,6 @@ impl Converter {
         quant::IntegerOptions { every_kernel: self.options.target.integers_only() }
     }
 
-    /// Runs the float graph on the calibration samples.
-    fn observe(&self, graph: &Graph) -> Result<quant::Statistics, Error> {
-        if graph.inputs.is_empty() {
-            return Err(Error::Options("the model has no inputs: there is nothing to calibrate".into()));
-        }
-        let samples = self.samples(graph, self.options.calibration.as_ref())?;
-        let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
-        self.progress.stage("calibrate");
-        self.progress.total(samples.len());
-        let samples = Loaded(samples, &*self.progress);
-        let seen = quant::observe(graph, &runner, &samples, &|| self.progress.advance())
-            .map_err(|error| Error::observe(error, &samples.0))?;
-        Ok(seen.statistics(self.options.calibration_method))
-    }
-
     /// What quantization costs, on a few of the calibration samples.
     fn noise(&self, float: &Graph, quantized: &Graph) -> Result<quant::Account, Error> {
         /// Enough to see which operators are noisy.
@@ -440,32 +441,6 @@ impl Converter {
         let which = quant::spread(samples.0.len(), SAMPLES);
         quant::account(float, quantized, &simulate, &samples, &which, quant::Detail::Operators)
             .map_err(|error| Error::observe(error, &samples.0))
-    }
-
-    /// Samples for the inputs of `graph`, by the names that the graph or a signature has for them.
-    fn samples(&self, graph: &Graph, source: Option<&Calibration>) -> Result<Samples, Error> {
-        let named = |name: &dyn Fn(&str) -> String| -> Vec<InputSpec> {
-            let inputs = graph.inputs.iter().map(|&id| graph.value(id));
-            let spec = |value: &Value| InputSpec {
-                name: name(&value.name),
-                dtype: value.ty.dtype,
-                dims: value.ty.shape.dims().to_vec(),
-            };
-            inputs.map(spec).collect()
-        };
-        let open = |inputs: Vec<InputSpec>| match source {
-            Some(Calibration::Path(path)) => Ok(Samples::open(path, inputs)?),
-            Some(Calibration::Tensors(tensors)) => Ok(Samples::from_tensors(tensors.clone(), inputs)),
-            Some(Calibration::Named(samples)) => Ok(Samples::from_arrays(samples.clone(), inputs)),
-            None => Err(Error::Options("no calibration samples are given".into())),
-        };
-        let by_name = open(named(&str::to_string));
-        let fits = |samples: &Result<Samples, Error>| samples.as_ref().is_ok_and(|s| s.is_empty() || s.get(0).is_ok());
-        if fits(&by_name) || self.ports.is_empty() {
-            return by_name;
-        }
-        let by_port = open(named(&|name: &str| self.ports.get(name).cloned().unwrap_or_else(|| name.into())));
-        if fits(&by_port) { by_port } else { by_name }
     }
 }
 
@@ -505,22 +480,6 @@ impl quant::Workshop for Workshop<'_> {
 /// Runs graphs as their integers would be, for `quant`.
 fn simulate(graph: &Graph) -> Result<Box<dyn Execute>, String> {
     Runner::new(graph).map(|runner| Box::new(runner) as Box<dyn Execute>).map_err(|e| e.to_string())
-}
-
-/// Samples from files, as calibration asks for them.
-struct Loaded<'a>(Samples, &'a dyn Progress);
-
-impl quant::Samples for Loaded<'_> {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn load(&self, index: usize) -> Result<Vec<Tensor>, String> {
-        if self.1.cancelled() {
-            return Err("cancelled".into());
-        }
-        self.0.get(index).map_err(|e| e.to_string())
-    }
 }
 
 fn channels_last(which: &ChannelsLast) -> layout::ChannelsLast {

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::error::Error;
-use crate::quant::{Goal, IoTypes, Method, Quantize, Recipe, Repairs, WeightOptions};
+use crate::quant::{CalibrationStatistics, Goal, IoTypes, Method, Quantize, Recipe, Repairs, WeightOptions};
 use crate::target::Target;
 use crate::tensor::Tensor;
 
@@ -80,6 +81,9 @@ pub struct Options {
     pub recipe: Option<Recipe>,
     #[serde(skip)]
     pub calibration: Option<Calibration>,
+    /// What calibration saw before; ranges come of it then, and not of samples.
+    #[serde(skip)]
+    pub statistics: Option<Arc<CalibrationStatistics>>,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
     /// Lift operators out of 8-bit integers until the outputs are as good as this.
@@ -119,6 +123,7 @@ impl Default for Options {
             io_types: IoTypes::default(),
             recipe: None,
             calibration: None,
+            statistics: None,
             calibration_method: Method::default(),
             search: None,
             repairs: Repairs::None,
@@ -177,6 +182,8 @@ impl Options {
     pub(crate) fn agree(&self) -> Result<(), String> {
         let integers = self.needs_calibration();
         let quantized = self.quantize != Quantize::None || self.recipe.is_some();
+        let unseen = self.calibration.is_none();
+        let measured_elsewhere = self.search.as_ref().is_none_or(|search| search.evaluate.is_some());
         let rules = [
             (
                 self.symmetric && self.quantize != Quantize::Int8,
@@ -198,7 +205,18 @@ impl Options {
                 self.calibration.is_some() && !self.account && !integers,
                 "--calibration is for a result that computes in integers: add --quantize int8 or int16x8",
             ),
-            (integers && self.calibration.is_none(), "integers need calibration samples: --calibration FOLDER"),
+            (
+                self.statistics.is_some() && !integers,
+                "--stats is for a result that computes in integers: add --quantize int8 or int16x8",
+            ),
+            (
+                integers && unseen && self.statistics.is_none(),
+                "integers need calibration samples: --calibration FOLDER, or --stats FILE of `litesmith calibrate`",
+            ),
+            (
+                integers && unseen && !(self.repairs == Repairs::None && measured_elsewhere),
+                "repairs and searches compare on samples, which statistics don't hold: give --calibration beside --stats",
+            ),
         ];
         rules.into_iter().find(|(broken, _)| *broken).map_or(Ok(()), |(_, what)| Err(what.into()))
     }

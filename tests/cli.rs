@@ -31,7 +31,7 @@ fn int8() -> Vec<String> {
 fn help_is_given() {
     let ran = litesmith(["--help"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    for subcommand in ["bench", "check", "convert", "quantize", "inspect", "verify", "ops"] {
+    for subcommand in ["bench", "calibrate", "check", "convert", "quantize", "inspect", "verify", "ops"] {
         says(&ran.stdout, &[subcommand]);
         let ran = litesmith([subcommand, "--help"]);
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{subcommand}");
@@ -53,6 +53,9 @@ fn wrong_usage_has_a_code_of_its_own() {
         &["convert", &model, "--output"],
         &["convert", &model, "--output", ""],
         &["convert", &model, "--shape", "1,2"],
+        &["calibrate", &model],
+        &["calibrate", &model, "--samples", ".", "--shard", "3/2"],
+        &["calibrate", "--merge", "a.json"],
         &["inspect"],
         &["bench"],
         &["bench", &model, "--xnnpack", "maybe"],

@@ -55,7 +55,7 @@ fn every_command_prints_json() {
         let (small, page, stats) = (at("small.tflite"), at("page.html"), at("stats"));
         let mut args: Vec<&str> = match name.as_str() {
             "bench" => vec![&float, "--seconds", "0.01"],
-            "calibrate" => vec![&onnx, &samples, "-o", &stats],
+            "calibrate" => vec![&onnx, "--samples", &samples, "-o", &stats],
             "check" => vec![&float, "--target", "tflm"],
             "completions" => vec!["zsh"],
             "convert" => vec![&onnx, "-o", &small],

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use super::convert::parse_shape;
+use super::shaping::parse_shape;
 use crate::Bytes;
 use crate::bench::{Options, Report, Timing, bench};
 use crate::runtime::KernelTime;

@@ -4,6 +4,7 @@
 //! and, where a file goes to standard output, summaries are on standard error.
 
 mod bench;
+mod calibrate;
 mod check;
 mod completions;
 mod convert;
@@ -15,6 +16,7 @@ mod progress;
 mod quantization;
 mod quantize;
 mod report;
+mod shaping;
 mod stdio;
 mod verify;
 
@@ -34,6 +36,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Bench(bench::Args),
+    Calibrate(Box<calibrate::Args>),
     Check(check::Args),
     Completions(completions::Args),
     Convert(Box<convert::Args>),
@@ -79,6 +82,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match cli.command {
         Command::Bench(args) => bench::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Convert(args) => convert::run(&args),

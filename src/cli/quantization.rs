@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -12,7 +13,8 @@ use crate::quant::{self, RECIPES, Repairs};
 use crate::samples::{read_npy, read_npz};
 use crate::tflite;
 use crate::{
-    Calibration, Converted, Goal, Granularity, IoType, IoTypes, Options, Quantize, Recipe, Search, WeightOptions,
+    Calibration, CalibrationStatistics, Converted, Goal, Granularity, IoType, IoTypes, Options, Quantize, Recipe,
+    Search, WeightOptions,
 };
 
 #[derive(clap::Args)]
@@ -42,6 +44,9 @@ pub struct Quantization {
     /// Samples for int8 and int16x8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
+    /// What `litesmith calibrate` saw of the samples: none need be run then, but by --repair, --min-sqnr, --max-drop and --report
+    #[arg(long, value_name = "FILE")]
+    stats: Option<PathBuf>,
     /// How ranges follow from what calibration saw [default: auto]
     #[arg(long, value_enum, value_name = "METHOD")]
     calibration_method: Option<Method>,
@@ -135,7 +140,7 @@ impl Finish {
 }
 
 /// Whether both paths lead to one file, however they are written; a link counts as what it leads to.
-fn same_file(a: &Path, b: &Path) -> bool {
+pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
@@ -198,6 +203,7 @@ impl Quantization {
         options.recipe = self.recipe()?;
         options.calibration = self.calibration.clone().map(Calibration::Path);
         options.calibration_method = self.method()?;
+        options.statistics = self.stats.as_deref().map(CalibrationStatistics::load).transpose()?.map(Arc::new);
         options.search = self.search()?;
         options.account = self.report.is_some();
         options.repairs = self.repair.clone();
@@ -260,8 +266,9 @@ impl Quantization {
     }
 
     fn method(&self) -> Result<quant::Method> {
-        if (self.calibration_method.is_some() || self.percentile.is_some()) && self.calibration.is_none() {
-            bail!("--calibration-method and --percentile are about calibration samples: give --calibration too");
+        let calibrated = self.calibration.is_some() || self.stats.is_some();
+        if (self.calibration_method.is_some() || self.percentile.is_some()) && !calibrated {
+            bail!("--calibration-method and --percentile are about calibration: give --calibration or --stats too");
         }
         if self.percentile.is_some() && !matches!(self.calibration_method, Some(Method::Percentile)) {
             bail!("--percentile is for --calibration-method percentile");

@@ -1,6 +1,7 @@
 //! The search for a mixed precision, and the recipe that stands for what it found.
 
-use super::{Converter, Loaded, simulate};
+use super::calibrate::Loaded;
+use super::{Converter, simulate};
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::options::Search;

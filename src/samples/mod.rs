@@ -5,6 +5,7 @@
 
 mod made_up;
 mod numpy;
+mod shard;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use indexmap::IndexMap;
 
 pub use made_up::made_up;
 pub use numpy::{read_npy, read_npz};
+pub use shard::Shard;
 
 use crate::tensor::{DType, Tensor};
 
@@ -46,6 +48,8 @@ pub enum SampleError {
 pub struct Samples {
     inputs: Vec<InputSpec>,
     source: Source,
+    /// Those of the source that count.
+    shard: Shard,
 }
 
 #[derive(Debug)]
@@ -61,6 +65,10 @@ enum Source {
 }
 
 impl Samples {
+    fn new(source: Source, inputs: Vec<InputSpec>) -> Samples {
+        Samples { inputs, source, shard: Shard::ALL }
+    }
+
     /// `path` is a folder of `.npz` files (an array for each input, by name) or `.npy` files (for models of one input), those
     /// of a folder that match `folder/name*.npz`, or one such file. A single `.npz` holds many samples along the first axis of its arrays.
     ///
@@ -69,7 +77,7 @@ impl Samples {
     pub fn open(path: &Path, inputs: Vec<InputSpec>) -> Result<Samples, SampleError> {
         let fail = |what: String| SampleError::File { path: path.to_path_buf(), what };
         if path.is_dir() || pattern(path).is_some() {
-            return Ok(Samples { inputs, source: Source::Files(sample_files(path)?) });
+            return Ok(Samples::new(Source::Files(sample_files(path)?), inputs));
         }
         let arrays = match kind(path) {
             Some(Kind::Npz) => read_npz(path).map_err(fail)?,
@@ -108,12 +116,12 @@ impl Samples {
 
     /// Samples that are in memory already, each with one tensor for each input.
     pub fn from_tensors(samples: Vec<Vec<Tensor>>, inputs: Vec<InputSpec>) -> Samples {
-        Samples { inputs, source: Source::Memory(samples) }
+        Samples::new(Source::Memory(samples), inputs)
     }
 
     /// Samples that are in memory already, each with an array for each input under its name.
     pub fn from_arrays(samples: Vec<IndexMap<String, Tensor>>, inputs: Vec<InputSpec>) -> Samples {
-        Samples { inputs, source: Source::Named(samples) }
+        Samples::new(Source::Named(samples), inputs)
     }
 
     fn stacked(path: &Path, arrays: IndexMap<String, Tensor>, inputs: Vec<InputSpec>) -> Result<Samples, SampleError> {
@@ -133,19 +141,19 @@ impl Samples {
         }
         match count {
             Some(count) if count > 0 => {
-                Ok(Samples { inputs, source: Source::Stacked { path: path.to_path_buf(), arrays, count } })
+                Ok(Samples::new(Source::Stacked { path: path.to_path_buf(), arrays, count }, inputs))
             }
             _ => Err(SampleError::Empty { path: path.to_path_buf() }),
         }
     }
 
     pub fn len(&self) -> usize {
-        match &self.source {
+        self.shard.len(match &self.source {
             Source::Files(files) => files.len(),
             Source::Stacked { count, .. } => *count,
             Source::Memory(samples) => samples.len(),
             Source::Named(samples) => samples.len(),
-        }
+        })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -154,6 +162,7 @@ impl Samples {
 
     /// What sample `i` is called in messages: its file, or its number.
     pub fn name(&self, i: usize) -> String {
+        let i = self.shard.at(i);
         match &self.source {
             Source::Files(files) => files[i].display().to_string(),
             Source::Stacked { path, .. } => format!("{} [{i}]", path.display()),
@@ -169,7 +178,7 @@ impl Samples {
     /// # Panics
     /// Where `i` is not below [`Samples::len`].
     pub fn get(&self, i: usize) -> Result<Vec<Tensor>, SampleError> {
-        let name = self.name(i);
+        let (name, i) = (self.name(i), self.shard.at(i));
         match &self.source {
             Source::Memory(samples) => {
                 let (wanted, found) = (self.inputs.len(), samples[i].len());
