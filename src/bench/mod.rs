@@ -192,29 +192,14 @@ impl Candidate {
         let one = self.taken.as_secs_f64() / self.times.len().max(1) as f64;
         let runs = (time.as_secs_f64() / one.max(1e-7)) as usize;
         let session = Session::new(library, bytes, &options);
-        let profile = session.and_then(|mut session| session.profile(&self.feed(), runs.clamp(*RUNS.start(), 10_000)));
+        let profile =
+            session.and_then(|mut session| session.profile(&feed(&self.inputs), runs.clamp(*RUNS.start(), 10_000)));
         self.timing.profile = Some(profile.map_err(|source| BenchError::Run { path, source })?);
         Ok(())
     }
 
-    fn feed(&self) -> Vec<Input<'_>> {
-        let input = |(name, tensor): &'_ (String, Tensor)| Input {
-            name,
-            element_type: element_type(tensor.dtype()),
-            dims: tensor.shape(),
-            bytes: tensor.bytes(),
-        };
-        self.inputs.iter().map(input).collect()
-    }
-
     fn run(&mut self, warmup: usize, runs: usize) -> Result<Vec<Duration>, BenchError> {
-        let feed = self.inputs.iter().map(|(name, tensor)| Input {
-            name,
-            element_type: element_type(tensor.dtype()),
-            dims: tensor.shape(),
-            bytes: tensor.bytes(),
-        });
-        let times = self.session.time(&feed.collect::<Vec<_>>(), warmup, runs);
+        let times = self.session.time(&feed(&self.inputs), warmup, runs);
         times.map_err(|source| BenchError::Run { path: self.timing.file.clone(), source })
     }
 
@@ -222,6 +207,14 @@ impl Candidate {
         let times = self.times.into_iter().map(milliseconds).collect();
         Timing { milliseconds: Spread::of(times), ..self.timing }
     }
+}
+
+fn feed(inputs: &[(String, Tensor)]) -> Vec<Input<'_>> {
+    let input = |i: usize| {
+        let (name, tensor) = &inputs[i];
+        Input { name, element_type: element_type(tensor.dtype()), dims: tensor.shape(), bytes: tensor.bytes() }
+    };
+    (0..inputs.len()).map(input).collect()
 }
 
 fn milliseconds(time: Duration) -> f64 {
