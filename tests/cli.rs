@@ -257,6 +257,20 @@ fn files_are_timed_side_by_side() {
         assert_eq!((&timing["threads"], &timing["xnnpack"]), (&(1 + i / 4).into(), &(i / 2 % 2 == 0).into()));
     }
     says(&bench(&[&float, &small]).stdout, &["median", "float.tflite", "small.tflite", "1.00x"]);
+    let ran = bench(&[&float, &small, "--xnnpack", "on,off", "--profile", "--json"]);
+    for timing in serde_json::from_str::<serde_json::Value>(&ran.stdout).unwrap()["timings"].as_array().unwrap() {
+        let kernels = timing["profile"].as_array().unwrap();
+        let told = |name: &str| kernels.iter().filter(|k| k["name"].as_str().unwrap().contains(name)).count();
+        let convolutions = if timing["xnnpack"] == true {
+            told("Convolution") + told("Fully Connected")
+        } else {
+            told("CONV_2D") + told("FULLY")
+        };
+        assert_eq!(convolutions, 5, "{timing}");
+        assert!(kernels.iter().all(|k| k["calls"] == 1.0 && k["in_delegate"] == timing["xnnpack"]), "{timing}");
+        assert!(kernels.iter().map(|k| k["microseconds"].as_f64().unwrap()).sum::<f64>() > 0.0, "{timing}");
+    }
+    says(&bench(&[&float, "--profile", "--xnnpack", "off"]).stdout, &["us in kernels", "CONV_2D", "%"]);
     let wrong: &[(&[&str], &str)] = &[
         (&["nowhere.tflite"], "nowhere.tflite"),
         (&[&float, "--threads", "0"], "--threads 0"),

@@ -243,3 +243,26 @@ fn colours_are_for_terminals_alone() {
     assert!(!has_escapes(&plain), "{plain}");
     says(&plain, &["Usage"]);
 }
+
+/// The example of a gate for CI: its exit code is that of the first check that does not pass.
+#[cfg(unix)]
+#[test]
+fn a_gate_passes_and_fails() {
+    let Some(library) = litert() else { return };
+    let gate = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gate/gate.sh");
+    let passes = |name: &str, value: &str| {
+        let mut gate = Command::new(&gate);
+        gate.env("LITESMITH", env!("CARGO_BIN_EXE_litesmith")).env("LITESMITH_LITERT", library.path()).env(name, value);
+        gate.args([digits("digits.onnx"), digits("calibration.npz"), digits("test.npz")]);
+        let output = gate.output().expect("a shell");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, text) = passes("MIN_SQNR", "20");
+    assert_eq!(code, Some(0), "{text}");
+    says(&text, &["every command works", "ok: 360 samples"]);
+    for (name, value) in [("MIN_SQNR", "90"), ("MAX_DROP", "-100")] {
+        let (code, text) = passes(name, value);
+        assert_eq!(code, Some(1), "{text}");
+        says(&text, &["FAILED"]);
+    }
+}

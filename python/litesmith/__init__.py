@@ -28,6 +28,7 @@ from litesmith._inspect import Fit, Inspection, Operator, check, inspect, suppor
 from litesmith._litesmith import __version__
 from litesmith._recipe import Recipe
 from litesmith._model import Model, Report
+from litesmith._statistics import Statistics, calibrate
 from litesmith._verify import Accuracy, OutputDifference, Verification, verify
 
 __all__ = [
@@ -49,10 +50,12 @@ __all__ = [
     "Report",
     "RunError",
     "RuntimeUnavailable",
+    "Statistics",
     "UnsupportedError",
     "Verification",
     "VerificationError",
     "__version__",
+    "calibrate",
     "check",
     "convert",
     "inspect",

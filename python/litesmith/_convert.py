@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, Literal, Mapping, Optional, Sequence, Union
 
 from litesmith import _litesmith
@@ -10,10 +11,9 @@ from litesmith._model import Model
 from litesmith._progress import Listener, Shown
 from litesmith._recipe import Recipe
 from litesmith._samples import Labels, Samples
-from litesmith._settings import Fallback, IoType, Method, Quantize, Repairs, samples, settings
+from litesmith._settings import Fallback, IoType, Method, Quantize, Repairs, Target, samples, settings, shaping
 from litesmith._source import OnnxModel, TfliteFile, file, source
-
-Target = Literal["litert", "tflm", "ethos-u55", "ethos-u65", "ethos-u85", "edgetpu", "gpu", "xnnpack"]
+from litesmith._statistics import Statistics, native
 
 
 def convert(
@@ -21,6 +21,7 @@ def convert(
     *,
     quantize: Quantize = "none",
     calibration: Optional[Samples] = None,
+    statistics: Union[Statistics, str, "os.PathLike[str]", None] = None,
     calibration_method: Method = "auto",
     percentile: float = 99.999,
     recipe: Union[Recipe, str, None] = None,
@@ -56,6 +57,7 @@ def convert(
         calibration: Samples: a folder of ``.npz`` or ``.npy`` files, or an iterable, function or reader of samples. A sample holds
             arrays of the model's input shapes and dtypes (floats of another width, and int32 for int64, will do), by name in a
             dict, in the model's order in a tuple or list, or alone.
+        statistics: What :func:`calibrate` saw, or a file of it, instead of running samples here.
         calibration_method: How ranges follow from what calibration saw.
         percentile: Percent of the elements that ``percentile`` keeps.
         recipe: Rules for some of the operators, or the name of a recipe of ai-edge-quantizer; ``quantize`` holds for all others.
@@ -113,19 +115,21 @@ def convert(
         fallback=fallback,
         account=account,
     )
-    options |= {
-        "target": target,
-        "shapes": {name: list(dims) for name, dims in (shapes or {}).items()},
-        "batch": batch,
-        "inputs": list(inputs),
-        "outputs": list(outputs),
-        "allow_custom": list(allow_custom),
-        "channels_last": _channels_last(channels_last),
-        "float64": float64,
-        "unroll": unroll,
-    }
+    options |= shaping(
+        target=target,
+        shapes=shapes,
+        batch=batch,
+        inputs=inputs,
+        outputs=outputs,
+        allow_custom=allow_custom,
+        channels_last=channels_last,
+        float64=float64,
+        unroll=unroll,
+    )
     with Shown(progress) as listener:
-        converted = _litesmith.convert(given, json.dumps(options), samples(calibration), samples(evaluate), listener)
+        converted = _litesmith.convert(
+            given, json.dumps(options), samples(calibration), native(statistics), samples(evaluate), listener
+        )
     return Model(converted, model)
 
 
@@ -134,6 +138,7 @@ def quantize(
     *,
     quantize: Quantize = "none",
     calibration: Optional[Samples] = None,
+    statistics: Union[Statistics, str, "os.PathLike[str]", None] = None,
     calibration_method: Method = "auto",
     percentile: float = 99.999,
     recipe: Union[Recipe, str, None] = None,
@@ -157,7 +162,7 @@ def quantize(
         model: A path, the bytes of a file, or a converted model.
         quantize: How numbers are stored and computed; this or ``recipe`` must be given.
         calibration: Samples, as for :func:`convert`; by name, inputs may be called as the graph or as its signature calls them.
-        calibration_method: As for :func:`convert`, and so are all others.
+        statistics: As for :func:`convert`, and so are all others.
 
     Returns:
         The quantized model. A model that came from ONNX can still be compared with it.
@@ -189,13 +194,7 @@ def quantize(
     )
     given, origin = (bytes(model), model.origin) if isinstance(model, Model) else (file(model), None)
     with Shown(progress) as listener:
-        converted = _litesmith.quantize(given, json.dumps(options), samples(calibration), samples(evaluate), listener)
+        converted = _litesmith.quantize(
+            given, json.dumps(options), samples(calibration), native(statistics), samples(evaluate), listener
+        )
     return Model(converted, origin)
-
-
-def _channels_last(which: Union[bool, Sequence[str]]) -> Any:
-    if isinstance(which, bool):
-        return "all" if which else "keep"
-    if isinstance(which, str):
-        raise TypeError('channels_last is True, or a list of names: ["x"]')
-    return {"names": list(which)} if which else "keep"

@@ -8,6 +8,7 @@ from typing import Any, Literal, Mapping, Optional, Sequence, Union
 from litesmith._recipe import Recipe
 from litesmith._samples import Labels, NamedArrays, OrderedArrays, Samples, arrays, integers
 
+Target = Literal["litert", "tflm", "ethos-u55", "ethos-u65", "ethos-u85", "edgetpu", "gpu", "xnnpack"]
 IoType = Literal["float32", "int8", "uint8", "int16"]
 Quantize = Literal["none", "float16", "dynamic", "weights", "int8", "int16x8"]
 Method = Literal["auto", "minmax", "average", "percentile", "entropy", "mse"]
@@ -50,6 +51,40 @@ def settings(
         "search": _search(min_sqnr, max_drop, labels, fallback),
         "account": account,
     }
+
+
+def shaping(
+    *,
+    target: Target,
+    shapes: Optional[Mapping[str, Sequence[int]]],
+    batch: Optional[int],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    allow_custom: Sequence[str],
+    channels_last: Union[bool, Sequence[str]],
+    float64: Literal["keep", "cast"],
+    unroll: Optional[int],
+) -> dict[str, Any]:
+    """The fields of the crate's ``Options`` that change the float graph: statistics belong to one choice of them."""
+    return {
+        "target": target,
+        "shapes": {name: list(dims) for name, dims in (shapes or {}).items()},
+        "batch": batch,
+        "inputs": list(inputs),
+        "outputs": list(outputs),
+        "allow_custom": list(allow_custom),
+        "channels_last": _channels_last(channels_last),
+        "float64": float64,
+        "unroll": unroll,
+    }
+
+
+def _channels_last(which: Union[bool, Sequence[str]]) -> Any:
+    if isinstance(which, bool):
+        return "all" if which else "keep"
+    if isinstance(which, str):
+        raise TypeError('channels_last is True, or a list of names: ["x"]')
+    return {"names": list(which)} if which else "keep"
 
 
 def _search(

@@ -6,6 +6,7 @@ mod array;
 mod error;
 mod model;
 mod session;
+mod statistics;
 mod work;
 
 use pyo3::prelude::*;
@@ -24,6 +25,8 @@ mod _litesmith {
     use super::model::{Converted, check, convert, inspect, quantize, recipe, verify};
     #[pymodule_export]
     use super::session::Session;
+    #[pymodule_export]
+    use super::statistics::{Statistics, calibrate};
 
     /// Runs the `litesmith` command; the first argument is its name.
     #[pyfunction]

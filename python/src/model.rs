@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use crate::statistics::Statistics;
 use crate::{array, error, work};
 
 /// A model as Python has it: a file, or bytes, which are not copied.
@@ -35,7 +36,7 @@ pub enum Given<'py> {
 }
 
 impl Given<'_> {
-    fn calibration(&self) -> PyResult<Calibration> {
+    pub fn calibration(&self) -> PyResult<Calibration> {
         Ok(match self {
             Given::Path(path) => Calibration::Path(path.clone()),
             Given::Named(samples) => {
@@ -106,10 +107,12 @@ pub fn convert(
     source: Source,
     options: &str,
     calibration: Option<Given<'_>>,
+    statistics: Option<PyRef<'_, Statistics>>,
     evaluate: Option<Given<'_>>,
     listener: Option<Bound<'_, PyAny>>,
 ) -> PyResult<Converted> {
-    run(py, options, calibration, evaluate, listener, |converter| match source {
+    let seen = Seen { calibration, statistics, evaluate };
+    run(py, options, seen, listener, |converter| match source {
         Source::Path(path) => converter.convert_file(path),
         Source::Bytes(bytes) => converter.convert_bytes(Bytes::from_owner(bytes)),
     })
@@ -122,28 +125,37 @@ pub fn quantize(
     source: Source,
     options: &str,
     calibration: Option<Given<'_>>,
+    statistics: Option<PyRef<'_, Statistics>>,
     evaluate: Option<Given<'_>>,
     listener: Option<Bound<'_, PyAny>>,
 ) -> PyResult<Converted> {
-    run(py, options, calibration, evaluate, listener, |converter| match source {
+    let seen = Seen { calibration, statistics, evaluate };
+    run(py, options, seen, listener, |converter| match source {
         Source::Path(path) => converter.quantize_file(path),
         Source::Bytes(bytes) => converter.quantize_bytes(Bytes::from_owner(bytes)),
     })
 }
 
+/// What quantization goes by.
+struct Seen<'py> {
+    calibration: Option<Given<'py>>,
+    statistics: Option<PyRef<'py, Statistics>>,
+    evaluate: Option<Given<'py>>,
+}
+
 fn run(
     py: Python<'_>,
     options: &str,
-    calibration: Option<Given<'_>>,
-    evaluate: Option<Given<'_>>,
+    seen: Seen<'_>,
     listener: Option<Bound<'_, PyAny>>,
     convert: impl FnOnce(Converter) -> Result<litesmith::Converted, Error> + Send + 'static,
 ) -> PyResult<Converted> {
     let mut options = Options::from_json(options).map_err(|e| error::of_conversion(py, &e))?;
-    options.calibration = calibration.map(|given| given.calibration()).transpose()?;
+    options.calibration = seen.calibration.map(|given| given.calibration()).transpose()?;
+    options.statistics = seen.statistics.map(|statistics| Arc::new(statistics.collected.clone()));
     if let Some(search) = &mut options.search {
-        search.evaluate = evaluate.map(|given| given.calibration()).transpose()?;
-    } else if evaluate.is_some() {
+        search.evaluate = seen.evaluate.map(|given| given.calibration()).transpose()?;
+    } else if seen.evaluate.is_some() {
         return Err(error::raise(py, "OptionsError", "evaluate is for a search: give min_sqnr or max_drop, too"));
     }
     let work = move |state: Arc<work::State>| convert(Converter::with_options(options).progress(state));

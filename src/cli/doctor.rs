@@ -144,7 +144,8 @@ fn litert(explicit: Option<&Path>) -> Vec<Finding> {
 fn try_out(library: &Library, kernels: Kernels) -> Result<(), String> {
     let x = Tensor::from_vec(&[1, 2], vec![-1f32, 2.0]);
     let file = relu(Type::of(&x))?;
-    let mut session = Session::new(library, file, &Options { threads: 1, kernels }).map_err(|e| e.to_string())?;
+    let mut session =
+        Session::new(library, file, &Options { kernels, ..Default::default() }).map_err(|e| e.to_string())?;
     let input = Input { name: "x", element_type: ElementType::Float32, dims: x.shape(), bytes: x.bytes() };
     let outputs = session.run(&[input]).map_err(|e| e.to_string())?;
     let expected = Tensor::from_vec(&[1, 2], vec![0f32, 2.0]);

@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "DB")]
     min_sqnr: Option<f64>,
     /// Percent of the labels that the file may tell wrong beyond those of the ONNX model; --min-sqnr counts only where it is given, too
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
     max_drop: Option<f64>,
     /// Use LiteRT's built-in kernels without XNNPACK
     #[arg(long)]

@@ -137,6 +137,7 @@ impl Request {
             threads: vec![self.threads],
             xnnpack: vec![true],
             time: self.time,
+            profile: false,
             shapes: self.options.shapes.clone(),
             runtime: self.runtime.clone(),
         }

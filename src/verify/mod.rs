@@ -86,7 +86,7 @@ pub fn verify(file: &Path, options: &Options) -> Result<VerifyReport, VerifyErro
     let library = Library::find(options.runtime.as_deref())?;
     let bytes = std::fs::read(file).map_err(|source| VerifyError::File { path: file.into(), source })?;
     let kernels = if options.plain_kernels { Kernels::Builtin } else { Kernels::Xnnpack };
-    let session = Session::new(&library, bytes, &RunOptions { threads: 1, kernels });
+    let session = Session::new(&library, bytes, &RunOptions { kernels, ..Default::default() });
     let mut session = session.map_err(|source| VerifyError::Load { path: file.into(), source })?;
     let against = &options.against;
     let model = onnx::read_file(against).map_err(|source| VerifyError::Model { path: against.clone(), source })?;
