@@ -1,5 +1,6 @@
 //! The whole flow, one line a stage.
 
+mod alike;
 mod calibrate;
 mod file;
 mod search;
@@ -16,9 +17,9 @@ use self::calibrate::Loaded;
 use crate::error::{Error, Problems};
 use crate::exec::{Evaluator, Runner};
 use crate::graph::{Execute, Graph, Model, verify};
-use crate::options::{Calibration, ChannelsLast, Float64, Options};
+use crate::options::{Calibration, ChannelsLast, Float64, Options, RangeSource};
 use crate::progress::{NoProgress, Progress};
-use crate::quant::{CalibrationStatistics, Choice, Choices, Quantize, Repairs};
+use crate::quant::{CalibrationStatistics, Choice, Choices, Quantize, RangeTable, Repairs};
 use crate::report::Report;
 use crate::target::{Misfit, Target};
 use crate::tensor::DType;
@@ -140,7 +141,13 @@ impl Converter {
     /// What calibration saw, of another process or an earlier one: no samples are needed then, but by what compares on them (repairs,
     /// searches, the account).
     pub fn statistics(mut self, statistics: CalibrationStatistics) -> Converter {
-        self.options.statistics = Some(Arc::new(statistics));
+        self.options.statistics = Some(RangeSource::Statistics(Arc::new(statistics)));
+        self
+    }
+
+    /// Ranges that another program found, in place of samples.
+    pub fn range_table(mut self, table: RangeTable) -> Converter {
+        self.options.statistics = Some(RangeSource::Table(Arc::new(table)));
         self
     }
 
@@ -233,8 +240,9 @@ impl Converter {
     fn convert(&self, model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
         self.options.agree().map_err(Error::Options)?;
         let mut report = Report::of_source(&model, source_bytes);
+        let plain = self.plain_graph(&model)?;
         let mut graph = self.graph(model, &mut report)?;
-        self.quantize_main(&mut graph, &mut report)?;
+        self.with_names_of(plain.as_ref(), &graph).quantize_main(&mut graph, &mut report)?;
         match self.options.passes {
             true => quant::store_weights(&mut graph),
             false => quant::forget_weights(&mut graph),
@@ -374,7 +382,7 @@ impl Converter {
         let mut choices = self.choices(graph, report);
         let mut repaired = None;
         if choices.any(Quantize::needs_calibration) {
-            let mut statistics = self.statistics_of(graph)?;
+            let mut statistics = self.statistics_of(graph, report)?;
             // First of the two, so that the recipe that stands for a search gives what the search gave, repairs and all.
             if let Some(search) = &self.options.search {
                 choices = self.search(search, graph, &statistics, choices, report)?;

@@ -8,7 +8,9 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::error::Error;
-use crate::quant::{CalibrationStatistics, Goal, IoTypes, Method, Quantize, Recipe, Repairs, WeightOptions};
+use crate::quant::{
+    CalibrationStatistics, Goal, IoTypes, Method, Quantize, RangeTable, Recipe, Repairs, WeightOptions,
+};
 use crate::target::Target;
 use crate::tensor::Tensor;
 
@@ -47,6 +49,15 @@ pub enum Calibration {
     Named(Vec<IndexMap<String, Tensor>>),
 }
 
+/// Where ranges come from without samples.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RangeSource {
+    /// What calibration saw.
+    Statistics(Arc<CalibrationStatistics>),
+    /// What another program found.
+    Table(Arc<RangeTable>),
+}
+
 /// The search for a mixed precision.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,9 +92,9 @@ pub struct Options {
     pub recipe: Option<Recipe>,
     #[serde(skip)]
     pub calibration: Option<Calibration>,
-    /// What calibration saw before; ranges come of it then, and not of samples.
+    /// What is known before: ranges come of it then, and not of samples.
     #[serde(skip)]
-    pub statistics: Option<Arc<CalibrationStatistics>>,
+    pub statistics: Option<RangeSource>,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
     /// Lift operators out of 8-bit integers until the outputs are as good as this.

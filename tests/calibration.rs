@@ -103,6 +103,54 @@ fn statistics_that_do_not_fit_are_refused() {
     assert!(!Path::new(&at("m.json")).exists());
 }
 
+#[test]
+fn calibration_tables_of_onnx_runtime_are_ranges() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| text(&folder.path().join(name)).to_string();
+    let (model, samples, result, report) =
+        (digits("digits.onnx"), digits("calibration.npz"), at("r.tflite"), at("r.json"));
+    // Min-max of the same samples, as `onnxruntime.quantization.write_calibration_table` wrote it; its names are those of the ONNX
+    // model, and the graph has other values, with other layouts.
+    for table in ["ort_calibration.json", "ort_calibration.cache"] {
+        let table = digits(table);
+        let args =
+            ["convert", &model, "--quantize", "int8", "--stats", &table, "--calibration", &samples, "-o", &result];
+        let printed = run(&[&args[..], &["--report", &report]].concat());
+        says(
+            &printed,
+            &["ranges      10 of the table, 0 that follow from them, 0 unknown", "int8        9 operators, 0 float"],
+        );
+        let account: serde_json::Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+        assert!(account["outputs"][0]["sqnr"].as_f64().unwrap() > 20.0, "{account}");
+    }
+    let (other, part, none) = (at("other.json"), at("part.json"), at("none.json"));
+    fs::write(&other, r#"{"nobody": [0, 1]}"#).unwrap();
+    fs::write(&part, r#"{"image": [0, 1], "relu1_out": [0, 4]}"#).unwrap();
+    fs::write(&none, r#"{"image": [1, 0]}"#).unwrap();
+    let convert =
+        |table: &str| ["convert", &model, "--quantize", "int8", "-o", &result, "--stats", table].map(String::from);
+    let refused = |table: &str, what: &[&str]| refused(&convert(table).each_ref().map(String::as_str), what);
+    refused(&other, &["no value of this model"]);
+    refused(&none, &["none.json", "\"image\""]);
+    let printed = run(&convert(&part).each_ref().map(String::as_str));
+    says(&printed, &["unknown   logits", "float     FULLY_CONNECTED"]);
+    let args = convert(&part);
+    let method: Vec<&str> = args.iter().map(String::as_str).chain(["--calibration-method", "mse"]).collect();
+    self::refused(&method, &["--calibration-method"]);
+}
+
+#[test]
+fn ranges_that_are_wider_than_what_was_seen_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = text(&folder.path().join("r.tflite")).to_string();
+    let (model, samples) = (digits("digits.onnx"), digits("calibration.npz"));
+    let args = ["convert", &model, "--quantize", "int8", "--calibration", &samples, "-o", &result];
+    says(&run(&args), &["samples     64\n", "widened   8 of 10 ranges", "% (logits)"]);
+    let json: serde_json::Value = serde_json::from_str(&run(&[&args[..], &["--json"]].concat())).unwrap();
+    assert_eq!((&json["calibration"]["samples"], &json["calibration"]["widened"]["widened"]), (&64.into(), &8.into()));
+    assert!(!run(&[&args[..], &["--calibration-method", "minmax"]].concat()).contains("widened"));
+}
+
 /// A folder with digits as `.npy` files, of which these are pipes: whoever reads them waits.
 #[cfg(unix)]
 fn samples(folder: &Path, pipes: &[usize]) -> Vec<PathBuf> {

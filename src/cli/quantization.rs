@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -13,8 +12,8 @@ use crate::quant::{self, RECIPES, Repairs};
 use crate::samples::{read_npy, read_npz};
 use crate::tflite;
 use crate::{
-    Calibration, CalibrationStatistics, Converted, Goal, Granularity, IoType, IoTypes, Options, Quantize, Recipe,
-    Search, WeightOptions,
+    Calibration, Converted, Goal, Granularity, IoType, IoTypes, Options, Quantize, RangeSource, Recipe, Search,
+    WeightOptions,
 };
 
 #[derive(clap::Args)]
@@ -44,7 +43,8 @@ pub struct Quantization {
     /// Samples for int8 and int16x8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
-    /// What `litesmith calibrate` saw of the samples: none need be run then, but by --repair, --min-sqnr, --max-drop and --report
+    /// What `litesmith calibrate` saw of the samples, or a calibration table of ONNX Runtime (calibration.json, calibration.cache): no
+    /// samples are run then, but by --repair, --min-sqnr, --max-drop and --report
     #[arg(long, value_name = "FILE")]
     stats: Option<PathBuf>,
     /// How ranges follow from what calibration saw [default: auto]
@@ -203,7 +203,13 @@ impl Quantization {
         options.recipe = self.recipe()?;
         options.calibration = self.calibration.clone().map(Calibration::Path);
         options.calibration_method = self.method()?;
-        options.statistics = self.stats.as_deref().map(CalibrationStatistics::load).transpose()?.map(Arc::new);
+        options.statistics = self.stats.as_deref().map(RangeSource::load).transpose()?;
+        let is_table = matches!(options.statistics, Some(RangeSource::Table(_)));
+        if is_table && self.calibration_method.is_some() {
+            bail!(
+                "--calibration-method chooses ranges from what samples showed: those of a calibration table are taken as they are"
+            );
+        }
         options.search = self.search()?;
         options.account = self.report.is_some();
         options.repairs = self.repair.clone();

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,10 +13,10 @@ use crate::error::Error;
 use crate::exec::Runner;
 use crate::graph::{Graph, Value};
 use crate::onnx;
-use crate::options::Calibration;
+use crate::options::{Calibration, RangeSource};
 use crate::progress::Progress;
-use crate::quant::{self, CalibrationStatistics, Observations, ObserveError, StatisticsError};
-use crate::report::Report;
+use crate::quant::{self, CalibrationStatistics, Observations, ObserveError, RangeTable, StatisticsError, Widened};
+use crate::report::{CalibrationReport, Report};
 use crate::samples::{InputSpec, Samples, Shard};
 use crate::tensor::Tensor;
 use crate::tflite;
@@ -61,6 +62,23 @@ impl CalibrationStatistics {
     /// Where it can't be written; what was at `path` is untouched then.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         Ok(tflite::save(path.as_ref(), self.to_json().as_bytes())?)
+    }
+}
+
+impl RangeSource {
+    /// Reads a file of [`CalibrationStatistics::save`], or a calibration table of ONNX Runtime ([`RangeTable::parse`]).
+    ///
+    /// # Errors
+    /// Where it can't be read, or is neither.
+    pub fn load(path: impl AsRef<Path>) -> Result<RangeSource, Error> {
+        let path = path.as_ref();
+        let text = read(path)?;
+        let fail = |error| Error::Statistics { path: Some(path.into()), error };
+        if CalibrationStatistics::is_meant(&text) {
+            return Ok(RangeSource::Statistics(Arc::new(CalibrationStatistics::from_json(&text).map_err(fail)?)));
+        }
+        let table = RangeTable::parse(&text).map_err(|what| fail(StatisticsError::Table(what)))?;
+        Ok(RangeSource::Table(Arc::new(table)))
     }
 }
 
@@ -111,14 +129,28 @@ impl Converter {
     }
 
     /// Ranges of the values: of the statistics that are given, else of the samples.
-    pub(super) fn statistics_of(&self, graph: &Graph) -> Result<quant::Statistics, Error> {
-        match &self.options.statistics {
-            Some(given) => Ok(given.observations(graph)?.statistics(self.options.calibration_method)),
-            None => self.observe(graph),
-        }
+    pub(super) fn statistics_of(&self, graph: &Graph, report: &mut Report) -> Result<quant::Statistics, Error> {
+        let seen = match &self.options.statistics {
+            Some(RangeSource::Table(table)) => {
+                let (statistics, found) = table.statistics(graph);
+                if found.found == 0 {
+                    let what =
+                        "the calibration table has no value of this model: its names must be those of the ONNX model";
+                    return Err(Error::Options(what.into()));
+                }
+                report.calibration = Some(CalibrationReport { table: Some(found), ..CalibrationReport::default() });
+                return Ok(statistics);
+            }
+            Some(RangeSource::Statistics(given)) => given.observations(graph)?,
+            None => self.run_samples(graph, &Collect::default())?.0,
+        };
+        let chosen = seen.statistics(self.options.calibration_method);
+        let widened = Widened::of(&seen, &chosen);
+        report.calibration = Some(CalibrationReport { samples: seen.samples as u64, widened, table: None });
+        Ok(chosen)
     }
 
-    /// Runs the float graph on the calibration samples.
+    /// Ranges of the values of a graph that was changed.
     pub(super) fn observe(&self, graph: &Graph) -> Result<quant::Statistics, Error> {
         let (seen, _) = self.run_samples(graph, &Collect::default())?;
         Ok(seen.statistics(self.options.calibration_method))

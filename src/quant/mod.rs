@@ -51,7 +51,7 @@ mod tests;
 
 pub use account::{Account, Cause, Detail, OperatorNoise, OutputNoise, Simulate, account, spread};
 pub use boundary::{IoType, IoTypes, set_io_types};
-pub use calibrate::Method;
+pub use calibrate::{Method, RangeTable, TableReport, Widened};
 pub use choice::{Choice, Choices, Quantize};
 pub use import::{forget_weights, import, store_weights};
 pub use insert::Conversions;

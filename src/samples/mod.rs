@@ -69,7 +69,7 @@ impl Samples {
         Samples { inputs, source, shard: Shard::ALL }
     }
 
-    /// `path` is a folder of `.npz` files (an array for each input, by name) or `.npy` files (for models of one input), those
+    /// `path` is a folder of `.npz` files (an array for each input, by name; the name of a single one does not matter) or `.npy` files (for models of one input), those
     /// of a folder that match `folder/name*.npz`, or one such file. A single `.npz` holds many samples along the first axis of its arrays.
     ///
     /// # Errors
@@ -103,7 +103,8 @@ impl Samples {
         let fail = |what: String| SampleError::File { path: path.to_path_buf(), what };
         let mut arrays = read_npz(path).map_err(fail)?;
         let is_label = |name: &str, array: &Tensor| !inputs.iter().any(|i| i.name == name) && array.dtype().is_int();
-        let name = arrays.iter().find(|(name, array)| is_label(name, array)).map(|(name, _)| name.clone());
+        let several = arrays.len() > 1;
+        let name = arrays.iter().find(|(name, array)| several && is_label(name, array)).map(|(name, _)| name.clone());
         let labels = name.and_then(|name| arrays.shift_remove_entry(&name));
         let samples = Samples::stacked(path, arrays, inputs)?;
         let Some((name, labels)) = labels else { return Ok((samples, None)) };
@@ -126,6 +127,7 @@ impl Samples {
 
     fn stacked(path: &Path, arrays: IndexMap<String, Tensor>, inputs: Vec<InputSpec>) -> Result<Samples, SampleError> {
         let sample = path.display().to_string();
+        let arrays = only_one(arrays, &inputs);
         check_names(&sample, &arrays, &inputs)?;
         let mut count = None;
         for input in &inputs {
@@ -205,7 +207,7 @@ impl Samples {
                             format!("an .npy file is one array, but the model has {} inputs: use .npz", inputs.len());
                         return Err(fail(what));
                     }
-                    _ => read_npz(path).map_err(fail)?,
+                    _ => only_one(read_npz(path).map_err(fail)?, &self.inputs),
                 };
                 check_names(&name, &arrays, &self.inputs)?;
                 self.inputs.iter().map(|input| fitted(&name, input, arrays[&input.name].clone())).collect()
@@ -273,6 +275,14 @@ fn natural_key(path: &Path) -> Vec<(String, u64)> {
         rest = tail;
     }
     key
+}
+
+/// Where a file holds one array and the model has one input, the array is for it, whatever it is called.
+fn only_one(arrays: IndexMap<String, Tensor>, inputs: &[InputSpec]) -> IndexMap<String, Tensor> {
+    match inputs {
+        [input] if arrays.len() == 1 => arrays.into_values().map(|array| (input.name.clone(), array)).collect(),
+        _ => arrays,
+    }
 }
 
 fn check_names(sample: &str, arrays: &IndexMap<String, Tensor>, inputs: &[InputSpec]) -> Result<(), SampleError> {
@@ -369,16 +379,30 @@ mod tests {
     fn wrong_names_shapes_and_types_are_named() {
         let array = Tensor::from_vec(&[4, 3], vec![0f32; 12]);
         let open = |name: &str, array: &Tensor| {
-            let arrays = IndexMap::from([(name.to_string(), array.clone())]);
+            let arrays = IndexMap::from([(name.to_string(), array.clone()), ("z".to_string(), array.clone())]);
             Samples::stacked(Path::new("s.npz"), arrays, vec![spec(&[Some(1), Some(2)])]).map(|_| ())
         };
-        assert!(matches!(open("x", &array), Err(SampleError::Type { .. })));
+        assert!(matches!(open("x", &array), Err(SampleError::Unknown { .. })));
         assert!(matches!(open("y", &array), Err(SampleError::Missing { .. })));
         let ints = Samples::from_tensors(
             vec![vec![Tensor::from_vec(&[1, 2], vec![1i32, 2])]],
             vec![spec(&[Some(1), Some(2)])],
         );
         assert!(matches!(ints.get(0), Err(SampleError::Type { .. })));
+    }
+
+    #[test]
+    fn the_name_of_a_single_array_does_not_matter() {
+        let array = Tensor::from_vec(&[4, 2], vec![0f32; 8]);
+        let open = |inputs: &[InputSpec]| {
+            let arrays = IndexMap::from([("arr_0".to_string(), array.clone())]);
+            Samples::stacked(Path::new("s.npz"), arrays, inputs.to_vec())
+        };
+        let x = spec(&[Some(1), Some(2)]);
+        assert_eq!(open(std::slice::from_ref(&x)).unwrap().get(3).unwrap()[0].shape(), [1, 2]);
+        let y = InputSpec { name: "y".into(), ..x.clone() };
+        assert!(matches!(open(&[x, y]), Err(SampleError::Missing { .. })));
+        assert!(matches!(open(&[spec(&[Some(1), Some(3)])]), Err(SampleError::Type { .. })), "its shape does");
     }
 
     #[test]

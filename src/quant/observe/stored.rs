@@ -44,6 +44,9 @@ pub struct CalibrationStatistics {
 pub enum StatisticsError {
     #[error("no calibration statistics of litesmith: {0}")]
     Format(String),
+    /// No table of ranges either.
+    #[error("{0}")]
+    Table(String),
     #[error(
         "calibration statistics in version {found} of their format; this litesmith reads version {VERSION}: run `litesmith calibrate` again"
     )]
@@ -171,6 +174,12 @@ impl CalibrationStatistics {
             let _ = write!(json, "{comma}\n{}: {seen}", text(name));
         }
         json + "\n}\n}\n"
+    }
+
+    /// True where a text says of itself that it is a file of statistics, sound or not.
+    pub(crate) fn is_meant(text: &str) -> bool {
+        let start = text.trim_start().strip_prefix('{').unwrap_or_default().trim_start();
+        start.starts_with("\"format\"")
     }
 
     /// Reads what [`CalibrationStatistics::to_json`] wrote.
