@@ -57,7 +57,7 @@ def convert(
         calibration: Samples: a folder of ``.npz`` or ``.npy`` files, or an iterable, function or reader of samples. A sample holds
             arrays of the model's input shapes and dtypes (floats of another width, and int32 for int64, will do), by name in a
             dict, in the model's order in a tuple or list, or alone.
-        statistics: What :func:`calibrate` saw, or a file of it, instead of running samples here.
+        statistics: What :func:`calibrate` saw, instead of running samples here; or a file of it, or a calibration table of ONNX Runtime.
         calibration_method: How ranges follow from what calibration saw.
         percentile: Percent of the elements that ``percentile`` keeps.
         recipe: Rules for some of the operators, or the name of a recipe of ai-edge-quantizer; ``quantize`` holds for all others.

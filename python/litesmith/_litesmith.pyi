@@ -58,7 +58,7 @@ def convert(
     source: Union[str, bytes],
     options: str,
     calibration: Optional[_Samples],
-    statistics: Optional[Statistics],
+    statistics: Union[Statistics, str, None],
     evaluate: Optional[_Samples],
     listener: Optional[Callable[[str, int, int], object]],
 ) -> Converted: ...
@@ -66,7 +66,7 @@ def quantize(
     source: Union[str, bytes],
     options: str,
     calibration: Optional[_Samples],
-    statistics: Optional[Statistics],
+    statistics: Union[Statistics, str, None],
     evaluate: Optional[_Samples],
     listener: Optional[Callable[[str, int, int], object]],
 ) -> Converted: ...

@@ -78,11 +78,11 @@ def _unpickled(text: str) -> Statistics:
     return Statistics(_litesmith.Statistics.parse(text))
 
 
-def native(given: Union[Statistics, str, os.PathLike[str], None]) -> Optional[_litesmith.Statistics]:
+def native(given: Union[Statistics, str, os.PathLike[str], None]) -> Union[_litesmith.Statistics, str, None]:
     """Statistics as the native module takes them."""
-    if given is None or isinstance(given, Statistics):
-        return given._native if given is not None else None
-    return Statistics.load(given)._native
+    if isinstance(given, Statistics):
+        return given._native
+    return os.fspath(given) if given is not None else None
 
 
 def calibrate(

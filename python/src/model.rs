@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use litesmith::target::CArray;
 use litesmith::verify::{self as compare, VerifyReport};
-use litesmith::{Calibration, Converter, Error, Options, Recipe, Target, tflite};
+use litesmith::{Calibration, Converter, Error, Options, RangeSource, Recipe, Target, tflite};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -49,6 +49,24 @@ impl Given<'_> {
                 Calibration::Tensors(samples.iter().map(sample).collect::<PyResult<_>>()?)
             }
         })
+    }
+}
+
+/// Where ranges come from without samples: statistics, or a file of them or of another program's table.
+#[derive(FromPyObject)]
+pub enum Ranges<'py> {
+    #[pyo3(transparent)]
+    Statistics(PyRef<'py, Statistics>),
+    #[pyo3(transparent)]
+    Path(PathBuf),
+}
+
+impl Ranges<'_> {
+    fn load(self) -> Result<RangeSource, Error> {
+        match self {
+            Ranges::Statistics(statistics) => Ok(RangeSource::Statistics(Arc::new(statistics.collected.clone()))),
+            Ranges::Path(path) => RangeSource::load(path),
+        }
     }
 }
 
@@ -107,7 +125,7 @@ pub fn convert(
     source: Source,
     options: &str,
     calibration: Option<Given<'_>>,
-    statistics: Option<PyRef<'_, Statistics>>,
+    statistics: Option<Ranges<'_>>,
     evaluate: Option<Given<'_>>,
     listener: Option<Bound<'_, PyAny>>,
 ) -> PyResult<Converted> {
@@ -125,7 +143,7 @@ pub fn quantize(
     source: Source,
     options: &str,
     calibration: Option<Given<'_>>,
-    statistics: Option<PyRef<'_, Statistics>>,
+    statistics: Option<Ranges<'_>>,
     evaluate: Option<Given<'_>>,
     listener: Option<Bound<'_, PyAny>>,
 ) -> PyResult<Converted> {
@@ -139,7 +157,7 @@ pub fn quantize(
 /// What quantization goes by.
 struct Seen<'py> {
     calibration: Option<Given<'py>>,
-    statistics: Option<PyRef<'py, Statistics>>,
+    statistics: Option<Ranges<'py>>,
     evaluate: Option<Given<'py>>,
 }
 
@@ -152,7 +170,8 @@ fn run(
 ) -> PyResult<Converted> {
     let mut options = Options::from_json(options).map_err(|e| error::of_conversion(py, &e))?;
     options.calibration = seen.calibration.map(|given| given.calibration()).transpose()?;
-    options.statistics = seen.statistics.map(|statistics| Arc::new(statistics.collected.clone()));
+    let ranges = seen.statistics.map(Ranges::load).transpose();
+    options.statistics = ranges.map_err(|e| error::of_conversion(py, &e))?;
     if let Some(search) = &mut options.search {
         search.evaluate = seen.evaluate.map(|given| given.calibration()).transpose()?;
     } else if seen.evaluate.is_some() {

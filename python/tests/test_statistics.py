@@ -64,3 +64,9 @@ def test_what_does_not_fit_is_told(digits: Path, samples: list[dict[str, Any]], 
             litesmith.calibrate(digits, wrong)
     with pytest.raises(TypeError):
         litesmith.calibrate(digits, None)  # type: ignore[arg-type]
+
+
+def test_a_table_of_onnxruntime_is_taken(digits: Path) -> None:
+    table = digits.with_name("ort_calibration.json")
+    model = litesmith.convert(digits, quantize="int8", statistics=table)
+    assert model.report["quantization"]["int8"] > 5
