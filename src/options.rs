@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::quant::{
     CalibrationStatistics, Goal, IoTypes, Method, Quantize, RangeTable, Recipe, Repairs, WeightOptions,
 };
+use crate::samples::Images;
 use crate::target::Target;
 use crate::tensor::Tensor;
 
@@ -95,6 +96,8 @@ pub struct Options {
     /// What is known before: ranges come of it then, and not of samples.
     #[serde(skip)]
     pub statistics: Option<RangeSource>,
+    /// How pictures among the samples become numbers.
+    pub images: Images,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
     /// Lift operators out of 8-bit integers until the outputs are as good as this.
@@ -134,6 +137,7 @@ impl Default for Options {
             io_types: IoTypes::default(),
             recipe: None,
             calibration: None,
+            images: Images::default(),
             statistics: None,
             calibration_method: Method::default(),
             search: None,

@@ -104,6 +104,27 @@ fn statistics_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn pictures_are_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| text(&folder.path().join(name)).to_string();
+    let (model, pictures) = (digits("digits.onnx"), fixtures().join("images").join("*.png").display().to_string());
+    let (stats, a, b) = (at("stats.json"), at("a.tflite"), at("b.tflite"));
+    let how = ["--mean", "127.5/255", "--std", "0.5", "--resize", "crop"];
+    let printed = run(&[&["calibrate", &model, "--samples", &pictures, "-o", &stats][..], &how].concat());
+    says(&printed, &["samples     5"]);
+    run(&["convert", &model, "--quantize", "int8", "--stats", &stats, "-q", "-o", &a]);
+    run(&[&["convert", &model, "--quantize", "int8", "--calibration", &pictures, "-q", "-o", &b][..], &how].concat());
+    assert!(fs::read(a).unwrap() == fs::read(&b).unwrap());
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(&stats).unwrap()).unwrap();
+    let range = &json["values"]["image"]["range"];
+    assert!(range["min"].as_f64() < Some(-0.5) && range["max"].as_f64() > Some(0.5), "{range}");
+    let args = ["convert", &model, "--quantize", "int8", "--calibration", &pictures, "-o", &b];
+    refused(&args, &["colours.png", "16 x 10 pixels", "8 x 8", "--resize"]);
+    refused(&["convert", &model, "--quantize", "dynamic", "--mean", "0.5", "-o", &b], &["--calibration"]);
+    refused(&[&args[..], &["--std", "0"]].concat(), &["--std"]);
+}
+
+#[test]
 fn calibration_tables_of_onnx_runtime_are_ranges() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| text(&folder.path().join(name)).to_string();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
+use super::images::Pictures;
 use super::progress::Bar;
 use super::quantization::same_file;
 use super::shaping::Shaping;
@@ -18,7 +19,7 @@ pub struct Args {
     /// The ONNX model, or the .tflite file that is to be quantized; - for standard input
     #[arg(required_unless_present = "merge")]
     model: Option<PathBuf>,
-    /// Samples: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
+    /// Samples: a folder of .npz (arrays named after the inputs) or .npy files or pictures, or one .npz stacked along the first axis
     #[arg(long, visible_alias = "calibration", value_name = "PATH", required_unless_present = "merge")]
     samples: Option<PathBuf>,
     /// Part I of N of the samples: every N-th one from the I-th on, 1/N to N/N
@@ -27,6 +28,8 @@ pub struct Args {
     /// Merge files of statistics, as if all their samples had been run at once
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["model", "samples", "shard"], requires = "output")]
     merge: Vec<PathBuf>,
+    #[command(flatten)]
+    pictures: Pictures,
     #[command(flatten)]
     shaping: Shaping,
     /// Where to write the statistics [default: the model's name with .stats.json]; a run that is interrupted goes on from FILE.part; - for
@@ -81,6 +84,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 fn collect(args: &Args, model: &Path, checkpoint: Option<PathBuf>) -> Result<(CalibrationStatistics, usize)> {
     let mut options = Options { calibration: args.samples.clone().map(Calibration::Path), ..Options::default() };
     args.shaping.apply(&mut options)?;
+    args.pictures.apply(&mut options)?;
     let collect = Collect { shard: args.shard.unwrap_or_default(), checkpoint };
     let converter = Converter::with_options(options).progress(Arc::new(Bar::new()));
     let collected = if stdio::is_dash(model) {

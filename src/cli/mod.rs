@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod convert;
 mod doctor;
+mod images;
 mod inspect;
 mod man;
 mod ops;

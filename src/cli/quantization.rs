@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use super::images::Pictures;
 use super::stdio;
 use crate::quant::{self, RECIPES, Repairs};
 use crate::samples::{read_npy, read_npz};
@@ -40,9 +41,12 @@ pub struct Quantization {
     /// Types of inputs and outputs that hold real numbers: float32, int8, uint8 or int16 for all, NAME=TYPE for one
     #[arg(long = "io-type", value_name = "[NAME=]TYPE", value_delimiter = ',', value_parser = parse_io_type)]
     io_types: Vec<(Option<String>, IoType)>,
-    /// Samples for int8 and int16x8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
+    /// Samples for int8 and int16x8: a folder of .npz (arrays named after the inputs) or .npy files or pictures, or one .npz stacked along
+    /// the first axis
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
+    #[command(flatten)]
+    pictures: Pictures,
     /// What `litesmith calibrate` saw of the samples, or a calibration table of ONNX Runtime (calibration.json, calibration.cache): no
     /// samples are run then, but by --repair, --min-sqnr, --max-drop and --report
     #[arg(long, value_name = "FILE")]
@@ -202,6 +206,7 @@ impl Quantization {
         options.weights = self.weights()?;
         options.recipe = self.recipe()?;
         options.calibration = self.calibration.clone().map(Calibration::Path);
+        self.pictures.apply(options)?;
         options.calibration_method = self.method()?;
         options.statistics = self.stats.as_deref().map(RangeSource::load).transpose()?;
         let is_table = matches!(options.statistics, Some(RangeSource::Table(_)));

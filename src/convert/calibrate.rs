@@ -217,7 +217,7 @@ impl Converter {
             inputs.map(spec).collect()
         };
         let open = |inputs: Vec<InputSpec>| match source {
-            Some(Calibration::Path(path)) => Ok(Samples::open(path, inputs)?),
+            Some(Calibration::Path(path)) => Ok(Samples::open(path, inputs)?.with_images(self.options.images.clone())),
             Some(Calibration::Tensors(tensors)) => Ok(Samples::from_tensors(tensors.clone(), inputs)),
             Some(Calibration::Named(samples)) => Ok(Samples::from_arrays(samples.clone(), inputs)),
             None => Err(Error::Options("no calibration samples are given".into())),

@@ -1,8 +1,9 @@
-//! Samples that a model is calibrated and compared on: folders of `.npz` or `.npy` files, or one stacked `.npz`.
+//! Samples that a model is calibrated and compared on: folders of `.npz` or `.npy` files or of pictures, or one stacked `.npz`.
 //!
 //! Owns: finding the samples, reading them one at a time, and checking them against the model's inputs. Knows tensors and files, not
 //! graphs.
 
+mod images;
 mod made_up;
 mod numpy;
 mod shard;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
+pub use images::{Images, Resize};
 pub use made_up::made_up;
 pub use numpy::{read_npy, read_npz};
 pub use shard::Shard;
@@ -31,7 +33,7 @@ pub struct InputSpec {
 pub enum SampleError {
     #[error("{}: {what}", path.display())]
     File { path: PathBuf, what: String },
-    #[error("{}: no samples: expected .npz or .npy files", path.display())]
+    #[error("{}: no samples: expected .npz or .npy files, or pictures (.png, .jpg)", path.display())]
     Empty { path: PathBuf },
     #[error("sample {sample}: no array for input {input:?}; it has {found:?}")]
     Missing { sample: String, input: String, found: Vec<String> },
@@ -50,6 +52,7 @@ pub struct Samples {
     source: Source,
     /// Those of the source that count.
     shard: Shard,
+    images: Images,
 }
 
 #[derive(Debug)]
@@ -66,11 +69,17 @@ enum Source {
 
 impl Samples {
     fn new(source: Source, inputs: Vec<InputSpec>) -> Samples {
-        Samples { inputs, source, shard: Shard::ALL }
+        Samples { inputs, source, shard: Shard::ALL, images: Images::default() }
     }
 
-    /// `path` is a folder of `.npz` files (an array for each input, by name; the name of a single one does not matter) or `.npy` files (for models of one input), those
-    /// of a folder that match `folder/name*.npz`, or one such file. A single `.npz` holds many samples along the first axis of its arrays.
+    /// How pictures become samples, where there are any.
+    #[must_use]
+    pub fn with_images(self, images: Images) -> Samples {
+        Samples { images, ..self }
+    }
+
+    /// `path` is a folder of `.npz` files (an array for each input, by name; the name of a single one does not matter) or `.npy` files or
+    /// pictures, `.png` and `.jpg` (both for models of one input), those of a folder that match `folder/name*.npz`, or one such file. A single `.npz` holds many samples along the first axis of its arrays.
     ///
     /// # Errors
     /// Where nothing is found, or a stacked file does not fit the inputs.
@@ -85,7 +94,10 @@ impl Samples {
                 let name = inputs.first().map(|i| i.name.clone()).unwrap_or_default();
                 IndexMap::from([(name, read_npy(path).map_err(fail)?)])
             }
-            None if path.exists() => return Err(fail("is neither a folder nor an .npz or .npy file".into())),
+            Some(Kind::Image) => return Ok(Samples::new(Source::Files(vec![path.to_path_buf()]), inputs)),
+            None if path.exists() => {
+                return Err(fail("is neither a folder nor an .npz or .npy file nor a picture (.png, .jpg)".into()));
+            }
             None => return Err(fail("there is no such file or folder".into())),
         };
         Samples::stacked(path, arrays, inputs)
@@ -202,9 +214,11 @@ impl Samples {
                 let fail = |what: String| SampleError::File { path: path.clone(), what };
                 let arrays = match (kind(path), self.inputs.as_slice()) {
                     (Some(Kind::Npy), [input]) => IndexMap::from([(input.name.clone(), read_npy(path).map_err(fail)?)]),
-                    (Some(Kind::Npy), inputs) => {
-                        let what =
-                            format!("an .npy file is one array, but the model has {} inputs: use .npz", inputs.len());
+                    (Some(Kind::Image), [input]) => {
+                        IndexMap::from([(input.name.clone(), self.images.read(path, input).map_err(fail)?)])
+                    }
+                    (Some(Kind::Npy | Kind::Image), inputs) => {
+                        let what = format!("is one array, but the model has {} inputs: use .npz", inputs.len());
                         return Err(fail(what));
                     }
                     _ => only_one(read_npz(path).map_err(fail)?, &self.inputs),
@@ -216,7 +230,7 @@ impl Samples {
     }
 }
 
-/// The `.npz` and `.npy` files of a folder, in the order in which people number them; `folder/prefix*.npz` takes only those.
+/// The `.npz` and `.npy` files of a folder, or its pictures where it has no others, in the order in which people number them; `folder/prefix*.npz` takes only those.
 ///
 /// # Errors
 /// Where the folder can't be read or holds none.
@@ -236,6 +250,10 @@ pub fn sample_files(path: &Path) -> Result<Vec<PathBuf>, SampleError> {
         kind(file).is_some() && wanted.as_ref().is_none_or(fits)
     };
     let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).filter(matches).collect();
+    // Pictures that lie beside arrays are what these were made of.
+    if files.iter().any(|file| kind(file) != Some(Kind::Image)) {
+        files.retain(|file| kind(file) != Some(Kind::Image));
+    }
     files.sort_by_cached_key(|p| natural_key(p));
     if files.is_empty() { Err(SampleError::Empty { path: path.to_path_buf() }) } else { Ok(files) }
 }
@@ -251,9 +269,13 @@ fn pattern(path: &Path) -> Option<(String, String)> {
 enum Kind {
     Npz,
     Npy,
+    Image,
 }
 
 fn kind(path: &Path) -> Option<Kind> {
+    if images::is_image(path) {
+        return Some(Kind::Image);
+    }
     match path.extension()?.to_str()? {
         "npz" => Some(Kind::Npz),
         "npy" => Some(Kind::Npy),

@@ -62,7 +62,7 @@ impl Samples {
     /// What changes with the samples: names, sizes and times of files, numbers in memory. In hexadecimal.
     pub fn identity(&self) -> String {
         let mut hash = Sha256::new();
-        hash.update(format!("{}/{} of {:?}\n", self.shard.number, self.shard.parts, self.inputs));
+        hash.update(format!("{:?} {:?} {:?}\n", self.shard, self.inputs, self.images));
         let file = |hash: &mut Sha256, path: &Path| {
             let data = path.metadata();
             let time = data.as_ref().ok().and_then(|data| data.modified().ok()?.duration_since(UNIX_EPOCH).ok());
