@@ -1,6 +1,7 @@
-//! What int8 calibration costs beside merely running the samples on tract, over all cores: `cargo bench --bench calibration -- MODEL.onnx`.
+//! What int8 calibration costs beside merely running the samples on tract, over all cores: `cargo bench --bench calibration -- MODEL.onnx 100`,
+//! for 100 samples.
 //!
-//! Prints the median of several runs of both and their ratio. Without a model: the digits CNN of `fixtures`.
+//! Prints the median of several runs of both, their ratio, and that of one more sample. Without a model: the digits CNN of `fixtures`.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,35 +12,44 @@ use litesmith::{Calibration, Converter, Options, Quantize};
 use rayon::prelude::*;
 use tract_onnx::prelude::*;
 
+/// Samples where the command line says nothing.
 const SAMPLES: usize = 16;
 const RUNS: usize = 5;
 
 fn main() -> anyhow::Result<()> {
-    let given = std::env::args().skip(1).find(|a| !a.starts_with("--")).map(PathBuf::from);
-    let model = given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/digits/digits.onnx"));
-    let samples = samples(&model)?;
+    let mut given = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
+    let model = given.next().map(PathBuf::from);
+    let count = given.next().map_or(Ok(SAMPLES), |count| count.parse())?;
+    let model = model.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/digits/digits.onnx"));
+    let samples = samples(&model, count)?;
     let plan = plan(&model, &samples[0])?;
     let float = median(|| {
         Converter::new().convert_file(&model)?;
         Ok(())
     })?;
-    let int8 = median(|| {
-        let calibration = Some(Calibration::Tensors(samples.clone()));
-        let options = Options { quantize: Quantize::Int8, calibration, ..Options::default() };
-        Converter::with_options(options).convert_file(&model)?;
-        Ok(())
-    })?;
+    let convert = |count: usize| {
+        median(|| {
+            let calibration = Some(Calibration::Tensors(samples[..count].to_vec()));
+            let options = Options { quantize: Quantize::Int8, calibration, ..Options::default() };
+            Converter::with_options(options).convert_file(&model)?;
+            Ok(())
+        })
+    };
+    let half = count / 2;
+    let (int8, int8_half) = (convert(count)?, convert(half)?);
     let tract = median(|| {
         samples.par_iter().try_for_each(|sample| {
             let inputs = sample.iter().map(|t| Ok(to_tract(t)?.into())).collect::<TractResult<TVec<_>>>()?;
             plan.run(inputs).map(|_| ())
         })
     })?;
-    println!("{}: {SAMPLES} samples, {} threads", model.display(), rayon::current_num_threads());
+    println!("{}: {count} samples, {} threads", model.display(), rayon::current_num_threads());
     println!("convert to float {float:?}");
     println!("convert to int8  {int8:?}");
     println!("tract alone      {tract:?}");
     println!("ratio            {:.2}", int8.as_secs_f64() / tract.as_secs_f64());
+    let sample = (int8.as_secs_f64() - int8_half.as_secs_f64()) / (count - half) as f64;
+    println!("one more sample  {:.2}", sample / (tract.as_secs_f64() / count as f64));
     Ok(())
 }
 
@@ -55,7 +65,7 @@ fn median(mut run: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Duratio
 }
 
 /// Numbers that differ from sample to sample, for every input of the model.
-fn samples(model: &Path) -> anyhow::Result<Vec<Vec<Tensor>>> {
+fn samples(model: &Path, count: usize) -> anyhow::Result<Vec<Vec<Tensor>>> {
     let model = read_file(model)?;
     let sample = |seed: usize| {
         let tensor = |input: &litesmith::onnx::ValueInfo| {
@@ -66,7 +76,7 @@ fn samples(model: &Path) -> anyhow::Result<Vec<Vec<Tensor>>> {
         };
         model.input_infos().map(tensor).collect()
     };
-    Ok((0..SAMPLES).map(sample).collect())
+    Ok((0..count).map(sample).collect())
 }
 
 fn plan(model: &Path, sample: &[Tensor]) -> TractResult<std::sync::Arc<TypedRunnableModel>> {

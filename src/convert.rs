@@ -1,5 +1,7 @@
 //! The whole flow, one line a stage.
 
+mod alike;
+mod calibrate;
 mod file;
 mod search;
 
@@ -9,16 +11,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use calibrate::{Collect, Collected};
+
+use self::calibrate::Loaded;
 use crate::error::{Error, Problems};
 use crate::exec::{Evaluator, Runner};
-use crate::graph::{Execute, Graph, Model, Value, verify};
-use crate::options::{Calibration, ChannelsLast, Float64, Options};
+use crate::graph::{Execute, Graph, Model, verify};
+use crate::options::{Calibration, ChannelsLast, Float64, Options, RangeSource};
 use crate::progress::{NoProgress, Progress};
-use crate::quant::{Choice, Choices, Quantize, Repairs};
+use crate::quant::{CalibrationStatistics, Choice, Choices, Quantize, RangeTable, Repairs};
 use crate::report::Report;
-use crate::samples::{InputSpec, Samples};
+use crate::samples::Images;
 use crate::target::{Misfit, Target};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::DType;
 use crate::{layout, lower, onnx, passes, quant, target, tflite};
 
 /// A finished conversion.
@@ -47,6 +52,21 @@ impl Converted {
     /// Where it can't be written, or is not what was to be written; what was at `path` is untouched then.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         Ok(self.written.save(&self.model, path.as_ref())?)
+    }
+
+    /// Writes what each operator loses to quantization: a page where `path` ends in `.html`, else JSON.
+    ///
+    /// # Errors
+    /// Where it can't be written, or nothing was compared: see [`Converter::account`].
+    pub fn save_account(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let Some(account) = &self.report.account else {
+            return Err(Error::Options("the quantized model was not compared with the float one: ask for it".into()));
+        };
+        let page = path.as_ref().extension().is_some_and(|e| e == "html");
+        let json = || serde_json::to_string_pretty(account).map(|json| json + "\n");
+        let text = if page { Ok(account.to_html()) } else { json() };
+        let text = text.map_err(|e| Error::Internal { stage: "report", what: e.to_string() })?;
+        Ok(tflite::save(path.as_ref(), text.as_bytes())?)
     }
 }
 
@@ -112,10 +132,29 @@ impl Converter {
         self
     }
 
-    /// Samples for [`Quantize::Int8`] and [`Quantize::Int16x8`]: a folder of `.npz` (arrays named after the inputs) or `.npy` files,
-    /// or one `.npz` whose arrays are stacked along their first axis.
+    /// Samples for [`Quantize::Int8`] and [`Quantize::Int16x8`]: a folder of `.npz` (arrays named after the inputs) or `.npy` files or
+    /// pictures, or one `.npz` whose arrays are stacked along their first axis.
     pub fn calibration(mut self, path: impl AsRef<Path>) -> Converter {
         self.options.calibration = Some(Calibration::Path(path.as_ref().to_path_buf()));
+        self
+    }
+
+    /// How pictures among the samples become numbers.
+    pub fn images(mut self, images: Images) -> Converter {
+        self.options.images = images;
+        self
+    }
+
+    /// What calibration saw, of another process or an earlier one: no samples are needed then, but by what compares on them (repairs,
+    /// searches, the account).
+    pub fn statistics(mut self, statistics: CalibrationStatistics) -> Converter {
+        self.options.statistics = Some(RangeSource::Statistics(Arc::new(statistics)));
+        self
+    }
+
+    /// Ranges that another program found, in place of samples.
+    pub fn range_table(mut self, table: RangeTable) -> Converter {
+        self.options.statistics = Some(RangeSource::Table(Arc::new(table)));
         self
     }
 
@@ -205,24 +244,12 @@ impl Converter {
         self.convert(onnx::read_bytes(model)?, size)
     }
 
-    fn convert(&self, mut model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
-        self.check_calibration()?;
-        self.options.suit_target().map_err(Error::Options)?;
-        self.cut(&mut model)?;
-        model.pin_shapes(&self.options.shapes).map_err(Error::Options)?;
-        if let Some(batch) = self.options.batch {
-            model.pin_batch(batch).map_err(Error::Options)?;
-        }
-        if self.options.float64 == Float64::Cast {
-            model.redeclare(DType::F64, DType::F32);
-        }
+    fn convert(&self, model: onnx::Model, source_bytes: u64) -> Result<Converted, Error> {
+        self.options.agree().map_err(Error::Options)?;
         let mut report = Report::of_source(&model, source_bytes);
-        let mut graph = self.float_graph(model, &mut report)?;
-        self.refuse(&target::refused(&graph, self.options.target))?;
-        if self.options.passes {
-            report.quantization = quant::import(&mut graph);
-        }
-        self.quantize_main(&mut graph, &mut report)?;
+        let plain = self.plain_graph(&model)?;
+        let mut graph = self.graph(model, &mut report)?;
+        self.with_names_of(plain.as_ref(), &graph).quantize_main(&mut graph, &mut report)?;
         match self.options.passes {
             true => quant::store_weights(&mut graph),
             false => quant::forget_weights(&mut graph),
@@ -234,16 +261,28 @@ impl Converter {
         self.finish(model, report)
     }
 
+    /// The graph that is quantized, and before that calibrated.
+    fn graph(&self, mut model: onnx::Model, report: &mut Report) -> Result<Graph, Error> {
+        self.options.suit_target().map_err(Error::Options)?;
+        self.cut(&mut model)?;
+        model.pin_shapes(&self.options.shapes).map_err(Error::Options)?;
+        if let Some(batch) = self.options.batch {
+            model.pin_batch(batch).map_err(Error::Options)?;
+        }
+        if self.options.float64 == Float64::Cast {
+            model.redeclare(DType::F64, DType::F32);
+        }
+        let mut graph = self.float_graph(model, report)?;
+        self.refuse(&target::refused(&graph, self.options.target))?;
+        if self.options.passes {
+            report.quantization = quant::import(&mut graph);
+        }
+        Ok(graph)
+    }
+
     fn set_io_types(&self, graph: &mut Graph) -> Result<(), Error> {
         quant::set_io_types(graph, &self.options.io_types)
             .map_err(|problems| Error::Options(format!("--io-type can't be had:\n  {}", problems.join("\n  "))))
-    }
-
-    fn check_calibration(&self) -> Result<(), Error> {
-        if self.options.needs_calibration() && self.options.calibration.is_none() {
-            return Err(Error::Options("integers need calibration samples: --calibration FOLDER".into()));
-        }
-        Ok(())
     }
 
     /// A model that is as it should be, and the file that it makes.
@@ -350,10 +389,10 @@ impl Converter {
         let mut choices = self.choices(graph, report);
         let mut repaired = None;
         if choices.any(Quantize::needs_calibration) {
-            let (mut statistics, folds) = self.observe(graph)?;
+            let mut statistics = self.statistics_of(graph, report)?;
             // First of the two, so that the recipe that stands for a search gives what the search gave, repairs and all.
             if let Some(search) = &self.options.search {
-                choices = self.search(search, graph, &statistics, &folds, choices, report)?;
+                choices = self.search(search, graph, &statistics, choices, report)?;
             }
             if self.options.repairs != Repairs::None {
                 self.progress.stage("repair");
@@ -408,42 +447,6 @@ impl Converter {
         quant::IntegerOptions { every_kernel: self.options.target.integers_only() }
     }
 
-    /// Runs the float graph on the calibration samples. Gives what all of them say, and what a search is to judge them by: each by
-    /// what the others say, where no other samples are there to judge by.
-    fn observe(&self, graph: &Graph) -> Result<(quant::Statistics, Vec<quant::Statistics>), Error> {
-        /// Runs are few where calibration samples are; many samples need no more than this.
-        const FOLDS: usize = 4;
-        if graph.inputs.is_empty() {
-            return Err(Error::Options("the model has no inputs: there is nothing to calibrate".into()));
-        }
-        let samples = self.samples(graph, self.options.calibration.as_ref())?;
-        let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
-        if samples.is_empty() {
-            return Err(Error::observe(quant::ObserveError::NoSamples, &samples));
-        }
-        self.progress.stage("calibrate");
-        self.progress.total(samples.len());
-        let samples = Loaded(samples, &*self.progress);
-        let held_out = self.options.search.as_ref().is_some_and(|search| search.evaluate.is_none());
-        let parts = if held_out { FOLDS.min(samples.0.len()).max(1) } else { 1 };
-        let part = |part: usize| {
-            let numbers: Vec<usize> = (part..samples.0.len()).step_by(parts).collect();
-            quant::observe_part(graph, &runner, &samples, &numbers, &|| self.progress.advance())
-        };
-        let parts: Result<Vec<_>, _> = (0..parts).map(part).collect();
-        let parts = parts.map_err(|error| Error::observe(error, &samples.0))?;
-        let method = self.options.calibration_method;
-        let merged = |left_out: Option<usize>| {
-            let parts = parts.iter().enumerate().filter(|(i, _)| Some(*i) != left_out).map(|(_, part)| part.clone());
-            parts.fold(quant::Observations::default(), quant::Observations::merge).statistics(method)
-        };
-        let folds = match parts.len() {
-            1 => vec![merged(None)],
-            parts => (0..parts).map(|part| merged(Some(part))).collect(),
-        };
-        Ok((merged(None), folds))
-    }
-
     /// What quantization costs, on a few of the calibration samples.
     fn noise(&self, float: &Graph, quantized: &Graph) -> Result<quant::Account, Error> {
         /// Enough to see which operators are noisy.
@@ -453,32 +456,6 @@ impl Converter {
         let which = quant::spread(samples.0.len(), SAMPLES);
         quant::account(float, quantized, &simulate, &samples, &which, quant::Detail::Operators)
             .map_err(|error| Error::observe(error, &samples.0))
-    }
-
-    /// Samples for the inputs of `graph`, by the names that the graph or a signature has for them.
-    fn samples(&self, graph: &Graph, source: Option<&Calibration>) -> Result<Samples, Error> {
-        let named = |name: &dyn Fn(&str) -> String| -> Vec<InputSpec> {
-            let inputs = graph.inputs.iter().map(|&id| graph.value(id));
-            let spec = |value: &Value| InputSpec {
-                name: name(&value.name),
-                dtype: value.ty.dtype,
-                dims: value.ty.shape.dims().to_vec(),
-            };
-            inputs.map(spec).collect()
-        };
-        let open = |inputs: Vec<InputSpec>| match source {
-            Some(Calibration::Path(path)) => Ok(Samples::open(path, inputs)?),
-            Some(Calibration::Tensors(tensors)) => Ok(Samples::from_tensors(tensors.clone(), inputs)),
-            Some(Calibration::Named(samples)) => Ok(Samples::from_arrays(samples.clone(), inputs)),
-            None => Err(Error::Options("no calibration samples are given".into())),
-        };
-        let by_name = open(named(&str::to_string));
-        let fits = |samples: &Result<Samples, Error>| samples.as_ref().is_ok_and(|s| s.is_empty() || s.get(0).is_ok());
-        if fits(&by_name) || self.ports.is_empty() {
-            return by_name;
-        }
-        let by_port = open(named(&|name: &str| self.ports.get(name).cloned().unwrap_or_else(|| name.into())));
-        if fits(&by_port) { by_port } else { by_name }
     }
 }
 
@@ -518,22 +495,6 @@ impl quant::Workshop for Workshop<'_> {
 /// Runs graphs as their integers would be, for `quant`.
 fn simulate(graph: &Graph) -> Result<Box<dyn Execute>, String> {
     Runner::new(graph).map(|runner| Box::new(runner) as Box<dyn Execute>).map_err(|e| e.to_string())
-}
-
-/// Samples from files, as calibration asks for them.
-struct Loaded<'a>(Samples, &'a dyn Progress);
-
-impl quant::Samples for Loaded<'_> {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn load(&self, index: usize) -> Result<Vec<Tensor>, String> {
-        if self.1.cancelled() {
-            return Err("cancelled".into());
-        }
-        self.0.get(index).map_err(|e| e.to_string())
-    }
 }
 
 fn channels_last(which: &ChannelsLast) -> layout::ChannelsLast {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::graph::{InferError, Violation};
 use crate::lower::Problem;
 use crate::onnx::ReadError;
-use crate::quant::{ObserveError, QuantError, SearchError};
+use crate::quant::{ObserveError, QuantError, SearchError, StatisticsError};
 use crate::samples::{SampleError, Samples};
 use crate::target::{Misfit, Target, write_misfits};
 use crate::tflite::{self, SaveError, WriteError};
@@ -34,6 +34,9 @@ pub enum Error {
     /// `sample` is the file of the sample that is meant, or its number, where it is one sample that is meant.
     #[error("{error}{}", sample.as_ref().map(|s| format!(" (sample {s})")).unwrap_or_default())]
     Observe { error: ObserveError, sample: Option<String> },
+    /// Calibration statistics that can't be used, and their file.
+    #[error("{}{error}", path.as_ref().map(|p| format!("{}: ", p.display())).unwrap_or_default())]
+    Statistics { path: Option<PathBuf>, error: StatisticsError },
     #[error(transparent)]
     Quantize(#[from] QuantError),
     #[error(transparent)]
@@ -61,6 +64,12 @@ impl Error {
     pub(crate) fn violations(stage: &'static str, found: &[Violation]) -> Error {
         let what: Vec<String> = found.iter().map(Violation::to_string).collect();
         Error::Internal { stage, what: what.join("; ") }
+    }
+}
+
+impl From<StatisticsError> for Error {
+    fn from(error: StatisticsError) -> Error {
+        Error::Statistics { path: None, error }
     }
 }
 

@@ -36,10 +36,12 @@ pub mod tensor;
 pub mod tflite;
 pub mod verify;
 
-pub use convert::{Converted, Converter};
+pub use convert::{Collect, Collected, Converted, Converter};
 pub use error::{Error, Problems};
-pub use options::{Calibration, ChannelsLast, Float64, Options, Search};
+pub use options::{Calibration, ChannelsLast, Float64, Options, RangeSource, Search};
 pub use progress::{NoProgress, Progress};
-pub use quant::{Goal, Granularity, IoType, IoTypes, Quantize, Recipe, WeightOptions};
-pub use report::{Bytes, Report};
+pub use quant::{
+    CalibrationStatistics, Goal, Granularity, IoType, IoTypes, Quantize, RangeTable, Recipe, WeightOptions,
+};
+pub use report::{Bytes, CalibrationReport, Report};
 pub use target::Target;

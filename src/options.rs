@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::error::Error;
-use crate::quant::{Goal, IoTypes, Method, Quantize, Recipe, Repairs, WeightOptions};
+use crate::quant::{
+    CalibrationStatistics, Goal, IoTypes, Method, Quantize, RangeTable, Recipe, Repairs, WeightOptions,
+};
+use crate::samples::Images;
 use crate::target::Target;
 use crate::tensor::Tensor;
 
@@ -46,6 +50,15 @@ pub enum Calibration {
     Named(Vec<IndexMap<String, Tensor>>),
 }
 
+/// Where ranges come from without samples.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RangeSource {
+    /// What calibration saw.
+    Statistics(Arc<CalibrationStatistics>),
+    /// What another program found.
+    Table(Arc<RangeTable>),
+}
+
 /// The search for a mixed precision.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,6 +93,11 @@ pub struct Options {
     pub recipe: Option<Recipe>,
     #[serde(skip)]
     pub calibration: Option<Calibration>,
+    /// What is known before: ranges come of it then, and not of samples.
+    #[serde(skip)]
+    pub statistics: Option<RangeSource>,
+    /// How pictures among the samples become numbers.
+    pub images: Images,
     /// How ranges follow from what calibration saw.
     pub calibration_method: Method,
     /// Lift operators out of 8-bit integers until the outputs are as good as this.
@@ -119,6 +137,8 @@ impl Default for Options {
             io_types: IoTypes::default(),
             recipe: None,
             calibration: None,
+            images: Images::default(),
+            statistics: None,
             calibration_method: Method::default(),
             search: None,
             repairs: Repairs::None,
@@ -168,6 +188,52 @@ impl Options {
         } else {
             Err(format!("{target} computes with {only}: use --quantize int8 --calibration FOLDER"))
         }
+    }
+
+    /// Whether settings of quantization are for something that is asked for.
+    ///
+    /// # Errors
+    /// The first that is not, and what to ask for with it.
+    pub(crate) fn agree(&self) -> Result<(), String> {
+        let integers = self.needs_calibration();
+        let quantized = self.quantize != Quantize::None || self.recipe.is_some();
+        let unseen = self.calibration.is_none();
+        let measured_elsewhere = self.search.as_ref().is_none_or(|search| search.evaluate.is_some());
+        let rules = [
+            (
+                self.symmetric && self.quantize != Quantize::Int8,
+                "--symmetric is for --quantize int8: others have zero points of 0 alone, or none",
+            ),
+            (
+                self.search.is_some() && !integers,
+                "--min-sqnr and --max-drop lift operators out of int8: add --quantize int8",
+            ),
+            (
+                self.repairs != Repairs::None && !integers,
+                "--repair is for a result that computes in integers: add --quantize int8 or int16x8",
+            ),
+            (
+                self.account && !(quantized && self.calibration.is_some()),
+                "--report compares a quantized model with the float one on samples: add --quantize and --calibration",
+            ),
+            (
+                self.calibration.is_some() && !self.account && !integers,
+                "--calibration is for a result that computes in integers: add --quantize int8 or int16x8",
+            ),
+            (
+                self.statistics.is_some() && !integers,
+                "--stats is for a result that computes in integers: add --quantize int8 or int16x8",
+            ),
+            (
+                integers && unseen && self.statistics.is_none(),
+                "integers need calibration samples: --calibration FOLDER, or --stats FILE of `litesmith calibrate`",
+            ),
+            (
+                integers && unseen && !(self.repairs == Repairs::None && measured_elsewhere),
+                "repairs and searches compare on samples, which statistics don't hold: give --calibration beside --stats",
+            ),
+        ];
+        rules.into_iter().find(|(broken, _)| *broken).map_or(Ok(()), |(_, what)| Err(what.into()))
     }
 
     /// Whether some operator may be asked for integers whose scales have to be found.

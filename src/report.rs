@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::graph::{Graph, Model};
 use crate::onnx;
-use crate::quant::{Account, QuantReport, Recipe, RecipeReport, Repaired, SearchReport, WeightReport};
+use crate::quant::{
+    Account, QuantReport, Recipe, RecipeReport, Repaired, SearchReport, TableReport, WeightReport, Widened,
+};
 use crate::target::Fit;
 
 /// What became of a model.
@@ -41,12 +43,24 @@ pub struct Report {
     pub search: Option<SearchReport>,
     /// The recipe that gives this result without a search.
     pub found: Option<Recipe>,
+    /// What ranges come of, where there are any.
+    pub calibration: Option<CalibrationReport>,
     pub quantization: Option<QuantReport>,
     pub weights: Option<WeightReport>,
     /// Repairs that were tried, in order.
     pub repairs: Vec<Repaired>,
     /// Noise of the quantized model on samples, where that was asked for.
     pub account: Option<Account>,
+}
+
+/// What calibration went by.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct CalibrationReport {
+    pub samples: u64,
+    /// Ranges that go beyond what was seen, because more samples would have shown more.
+    pub widened: Option<Widened>,
+    /// What a table of ranges knew, where one stood in place of samples.
+    pub table: Option<TableReport>,
 }
 
 impl Report {
@@ -122,6 +136,9 @@ impl fmt::Display for Report {
         if let Some(search) = &self.search {
             write_search(f, search)?;
         }
+        if let Some(calibration) = &self.calibration {
+            write_calibration(f, calibration)?;
+        }
         if let Some(quantization) = &self.quantization {
             write_quantization(f, quantization)?;
         }
@@ -172,6 +189,26 @@ fn write_search(f: &mut fmt::Formatter<'_>, report: &SearchReport) -> fmt::Resul
 }
 
 /// What was quantized, and every node that was not, by reason.
+fn write_calibration(f: &mut fmt::Formatter<'_>, report: &CalibrationReport) -> fmt::Result {
+    if let Some(TableReport { found, derived, missing }) = &report.table {
+        writeln!(f, "ranges      {found} of the table, {derived} that follow from them, {} unknown", missing.len())?;
+        missing.iter().take(5).try_for_each(|name| writeln!(f, "  unknown   {name}"))?;
+        return match missing.len().saturating_sub(5) {
+            0 => Ok(()),
+            more => writeln!(f, "  unknown   and {more} more; what computes on them stays float"),
+        };
+    }
+    writeln!(f, "samples     {}", report.samples)?;
+    if let Some(Widened { values, widened, median_percent, most_percent, most }) = &report.widened {
+        writeln!(
+            f,
+            "  widened   {widened} of {values} ranges, as more samples would show more: by {median_percent:.0} % (median), at most \
+             {most_percent:.0} % ({most})"
+        )?;
+    }
+    Ok(())
+}
+
 fn write_quantization(f: &mut fmt::Formatter<'_>, report: &QuantReport) -> fmt::Result {
     match report.int16 {
         0 => writeln!(f, "int8        {} operators, {} float", report.int8, report.float.len())?,

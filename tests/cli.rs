@@ -31,7 +31,7 @@ fn int8() -> Vec<String> {
 fn help_is_given() {
     let ran = litesmith(["--help"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    for subcommand in ["bench", "check", "convert", "quantize", "inspect", "verify", "ops"] {
+    for subcommand in ["bench", "calibrate", "check", "convert", "quantize", "inspect", "verify", "ops"] {
         says(&ran.stdout, &[subcommand]);
         let ran = litesmith([subcommand, "--help"]);
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{subcommand}");
@@ -53,6 +53,9 @@ fn wrong_usage_has_a_code_of_its_own() {
         &["convert", &model, "--output"],
         &["convert", &model, "--output", ""],
         &["convert", &model, "--shape", "1,2"],
+        &["calibrate", &model],
+        &["calibrate", &model, "--samples", ".", "--shard", "3/2"],
+        &["calibrate", "--merge", "a.json"],
         &["inspect"],
         &["bench"],
         &["bench", &model, "--xnnpack", "maybe"],
@@ -254,6 +257,20 @@ fn files_are_timed_side_by_side() {
         assert_eq!((&timing["threads"], &timing["xnnpack"]), (&(1 + i / 4).into(), &(i / 2 % 2 == 0).into()));
     }
     says(&bench(&[&float, &small]).stdout, &["median", "float.tflite", "small.tflite", "1.00x"]);
+    let ran = bench(&[&float, &small, "--xnnpack", "on,off", "--profile", "--json"]);
+    for timing in serde_json::from_str::<serde_json::Value>(&ran.stdout).unwrap()["timings"].as_array().unwrap() {
+        let kernels = timing["profile"].as_array().unwrap();
+        let told = |name: &str| kernels.iter().filter(|k| k["name"].as_str().unwrap().contains(name)).count();
+        let convolutions = if timing["xnnpack"] == true {
+            told("Convolution") + told("Fully Connected")
+        } else {
+            told("CONV_2D") + told("FULLY")
+        };
+        assert_eq!(convolutions, 5, "{timing}");
+        assert!(kernels.iter().all(|k| k["calls"] == 1.0 && k["in_delegate"] == timing["xnnpack"]), "{timing}");
+        assert!(kernels.iter().map(|k| k["microseconds"].as_f64().unwrap()).sum::<f64>() > 0.0, "{timing}");
+    }
+    says(&bench(&[&float, "--profile", "--xnnpack", "off"]).stdout, &["us in kernels", "CONV_2D", "%"]);
     let wrong: &[(&[&str], &str)] = &[
         (&["nowhere.tflite"], "nowhere.tflite"),
         (&[&float, "--threads", "0"], "--threads 0"),
@@ -323,6 +340,31 @@ mod verify {
         says(&ran.stdout, &["logits", "ok:"]);
         let ran = verify(&path, &digits("digits.onnx"), &["--json"]);
         assert_eq!(ran.json()["outputs"][0]["name"], "logits");
+    }
+
+    /// What a CI job asks: are labels told as before?
+    #[test]
+    fn lost_labels_are_bounded() {
+        if litert().is_none() {
+            return;
+        }
+        let (_folder, path) = converted();
+        let test = digits("test.npz").display().to_string();
+        let model = digits("digits.onnx");
+        let ran = verify(&path, &model, &["--inputs", &test, "--max-drop", "0.5"]);
+        assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+        says(&ran.stdout, &["accuracy", "no more than 0.5 % of the labels may be lost"]);
+        assert!(!ran.stdout.contains("every output"), "{}", ran.stdout);
+        let samples = digits("calibration.npz").display().to_string();
+        let ran = verify(&path, &model, &["--inputs", &samples, "--max-drop", "0.5"]);
+        assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+        says(&is_clear(&ran.stderr), &["--labels"]);
+        let ran = verify(&path, &model, &["--inputs", &samples, "--labels", &test]);
+        assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+        says(&is_clear(&ran.stderr), &["360 labels for 64 samples"]);
+        let ran = verify(&path, &model, &["--inputs", &test, "--max-drop", "0.5", "--min-sqnr", "500"]);
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        says(&ran.stdout, &["FAILED", "500 dB, and no more than 0.5 %"]);
     }
 
     #[test]

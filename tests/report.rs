@@ -103,7 +103,8 @@ fn the_page_is_sound_in_a_browser() {
         "</body>",
         "<script>const table = document.querySelector('details[open] table'); table.querySelectorAll('th button')[0].click(); \
          const numbers = [...table.tBodies[0].rows].map(row => +row.cells[0].textContent); \
-         parent.document.title = `wide ${document.documentElement.scrollWidth} of ${innerWidth} sorted \
+         const cut = [...document.querySelectorAll('.wide')].filter(table => table.scrollWidth > table.clientWidth).length; \
+         parent.document.title = `wide ${document.documentElement.scrollWidth} of ${innerWidth}, ${cut} cut, sorted \
          ${numbers.every((n, i) => n === i + 1)}`</script></body>",
     );
     let asking = asking.replace('&', "&amp;").replace('"', "&quot;");
@@ -113,7 +114,12 @@ fn the_page_is_sound_in_a_browser() {
         let screenshot = format!("--screenshot={}", shot.display());
         let (_, log) = open(&browser, &[&size, &screenshot, "--hide-scrollbars"], &page);
         assert!(!log.contains("CONSOLE"), "{log}");
+        let dark = folder.join(format!("report-{width}-dark.png"));
+        let screenshot = format!("--screenshot={}", dark.display());
+        let style = "--blink-settings=preferredColorScheme=0";
+        open(&browser, &[&size, &screenshot, "--hide-scrollbars", "--force-dark-mode", style], &page);
         let png = std::fs::read(&shot).expect("a screenshot");
+        assert!(png != std::fs::read(&dark).expect("a screenshot"), "dark is another style");
         assert!(png.len() > 20_000, "an empty screenshot of {} bytes", png.len());
         println!("screenshot: {}", shot.display());
         // A window is never as narrow as a frame can be.
@@ -124,7 +130,7 @@ fn the_page_is_sound_in_a_browser() {
         )
         .unwrap();
         let (dom, log) = open(&browser, &["--dump-dom", "--hide-scrollbars"], &frame);
-        says(&dom, &[&format!("<title>wide {width} of {width} sorted true</title>")]);
+        says(&dom, &[&format!("<title>wide {width} of {width}, 0 cut, sorted true</title>")]);
         assert!(!log.contains("CONSOLE"), "{log}");
     }
 }

@@ -9,7 +9,7 @@ Work is done in Rust without the interpreter's lock: threads may convert side by
 ``torch`` is imported.
 """
 
-from litesmith._convert import convert
+from litesmith._convert import convert, quantize
 from litesmith._errors import (
     CalibrationError,
     ConversionError,
@@ -24,15 +24,18 @@ from litesmith._errors import (
     UnsupportedError,
     VerificationError,
 )
-from litesmith._inspect import Inspection, Operator, inspect, supported_ops
+from litesmith._inspect import Fit, Inspection, Operator, check, inspect, supported_ops
 from litesmith._litesmith import __version__
 from litesmith._recipe import Recipe
 from litesmith._model import Model, Report
-from litesmith._verify import OutputDifference, Verification, verify
+from litesmith._statistics import Statistics, calibrate
+from litesmith._verify import Accuracy, OutputDifference, Verification, verify
 
 __all__ = [
+    "Accuracy",
     "CalibrationError",
     "ConversionError",
+    "Fit",
     "Inspection",
     "InternalError",
     "LitesmithError",
@@ -47,12 +50,16 @@ __all__ = [
     "Report",
     "RunError",
     "RuntimeUnavailable",
+    "Statistics",
     "UnsupportedError",
     "Verification",
     "VerificationError",
     "__version__",
+    "calibrate",
+    "check",
     "convert",
     "inspect",
+    "quantize",
     "supported_ops",
     "verify",
 ]

@@ -10,13 +10,10 @@ from litesmith import _litesmith
 from litesmith._model import Model
 from litesmith._progress import Listener, Shown
 from litesmith._recipe import Recipe
-from litesmith._samples import NamedArrays, OrderedArrays, Samples, arrays
-from litesmith._source import OnnxModel, source
-
-IoType = Literal["float32", "int8", "uint8", "int16"]
-Target = Literal["litert", "tflm", "ethos-u55", "ethos-u65", "ethos-u85", "edgetpu", "gpu", "xnnpack"]
-Quantize = Literal["none", "float16", "dynamic", "weights", "int8", "int16x8"]
-Method = Literal["auto", "minmax", "average", "percentile", "entropy", "mse"]
+from litesmith._samples import Labels, Samples
+from litesmith._settings import Fallback, IoType, Method, Quantize, Repairs, Target, samples, settings, shaping
+from litesmith._source import OnnxModel, TfliteFile, file, source
+from litesmith._statistics import Statistics, native
 
 
 def convert(
@@ -24,6 +21,7 @@ def convert(
     *,
     quantize: Quantize = "none",
     calibration: Optional[Samples] = None,
+    statistics: Union[Statistics, str, "os.PathLike[str]", None] = None,
     calibration_method: Method = "auto",
     percentile: float = 99.999,
     recipe: Union[Recipe, str, None] = None,
@@ -32,8 +30,14 @@ def convert(
     block_size: Optional[Literal[32, 64, 128, 256]] = None,
     symmetric: bool = False,
     io_types: Union[IoType, Mapping[str, IoType]] = "float32",
-    target: Target = "litert",
+    repair: Repairs = "none",
+    min_sqnr: Optional[float] = None,
+    max_drop: Optional[float] = None,
+    labels: Optional[Labels] = None,
+    evaluate: Optional[Samples] = None,
+    fallback: Fallback = "float",
     account: bool = False,
+    target: Target = "litert",
     shapes: Optional[Mapping[str, Sequence[int]]] = None,
     batch: Optional[int] = None,
     inputs: Sequence[str] = (),
@@ -53,6 +57,7 @@ def convert(
         calibration: Samples: a folder of ``.npz`` or ``.npy`` files, or an iterable, function or reader of samples. A sample holds
             arrays of the model's input shapes and dtypes (floats of another width, and int32 for int64, will do), by name in a
             dict, in the model's order in a tuple or list, or alone.
+        statistics: What :func:`calibrate` saw, instead of running samples here; or a file of it, or a calibration table of ONNX Runtime.
         calibration_method: How ranges follow from what calibration saw.
         percentile: Percent of the elements that ``percentile`` keeps.
         recipe: Rules for some of the operators, or the name of a recipe of ai-edge-quantizer; ``quantize`` holds for all others.
@@ -61,8 +66,16 @@ def convert(
         block_size: One scale for so many 4-bit weights.
         symmetric: Zero points of 0 for 8-bit activations.
         io_types: What inputs and outputs that hold real numbers are stored as: all of them, or single ones by name.
+        repair: Changes of weights and biases that make the model quantize better: ``auto`` keeps what helps on samples that it did
+            not learn from; or names of single ones.
+        min_sqnr: Lift operators out of int8 until every output has this signal-to-noise ratio against the float model, in dB;
+            :attr:`Model.recipe` then gives the same without a search.
+        max_drop: Lift operators until no more than so many percent of the samples are told wrong beyond those of the float model.
+        labels: The class of each sample, for ``max_drop``; the first output scores the classes.
+        evaluate: Samples that ``min_sqnr`` and ``max_drop`` are measured on instead of ``calibration``.
+        fallback: What lifted operators become.
+        account: Compare the quantized model with the float one on up to 16 samples, operator by operator, for the report.
         target: What the file is made for: what it lacks is written otherwise, or refused.
-        account: Compare the quantized model with the float one on up to 16 samples, for the report.
         shapes: Extents of inputs that are dynamic.
         batch: Size of the batch: of dynamic extents of inputs whose name contains "batch", or else stand first.
         inputs: Values of the model to begin at instead of its inputs.
@@ -85,41 +98,103 @@ def convert(
         OSError: The file can't be read.
     """
     given = source(model)
-    options: dict[str, Any] = {
-        "quantize": quantize,
-        "calibration_method": {"percentile": percentile} if calibration_method == "percentile" else calibration_method,
-        "weights": {
-            "bits": weight_bits or (4 if block_size else 8),
-            "granularity": granularity,
-            "block_size": block_size,
-        },
-        "symmetric": symmetric,
-        "io_types": {"all": io_types} if isinstance(io_types, str) else {"by_name": dict(io_types)},
-        "target": target,
-        "recipe": str(recipe) if recipe is not None else None,
-        "account": account,
-        "shapes": {name: list(dims) for name, dims in (shapes or {}).items()},
-        "batch": batch,
-        "inputs": list(inputs),
-        "outputs": list(outputs),
-        "allow_custom": list(allow_custom),
-        "channels_last": _channels_last(channels_last),
-        "float64": float64,
-        "unroll": unroll,
-    }
-    samples: Union[str, NamedArrays, OrderedArrays, None] = None
-    if isinstance(calibration, (str, os.PathLike)):
-        samples = os.fspath(calibration)
-    elif calibration is not None:
-        samples = arrays(calibration)
+    options = settings(
+        quantize=quantize,
+        calibration_method=calibration_method,
+        percentile=percentile,
+        recipe=recipe,
+        weight_bits=weight_bits,
+        granularity=granularity,
+        block_size=block_size,
+        symmetric=symmetric,
+        io_types=io_types,
+        repair=repair,
+        min_sqnr=min_sqnr,
+        max_drop=max_drop,
+        labels=labels,
+        fallback=fallback,
+        account=account,
+    )
+    options |= shaping(
+        target=target,
+        shapes=shapes,
+        batch=batch,
+        inputs=inputs,
+        outputs=outputs,
+        allow_custom=allow_custom,
+        channels_last=channels_last,
+        float64=float64,
+        unroll=unroll,
+    )
     with Shown(progress) as listener:
-        converted = _litesmith.convert(given, json.dumps(options), samples, listener)
+        converted = _litesmith.convert(
+            given, json.dumps(options), samples(calibration), native(statistics), samples(evaluate), listener
+        )
     return Model(converted, model)
 
 
-def _channels_last(which: Union[bool, Sequence[str]]) -> Any:
-    if isinstance(which, bool):
-        return "all" if which else "keep"
-    if isinstance(which, str):
-        raise TypeError('channels_last is True, or a list of names: ["x"]')
-    return {"names": list(which)} if which else "keep"
+def quantize(
+    model: Union[TfliteFile, Model],
+    *,
+    quantize: Quantize = "none",
+    calibration: Optional[Samples] = None,
+    statistics: Union[Statistics, str, "os.PathLike[str]", None] = None,
+    calibration_method: Method = "auto",
+    percentile: float = 99.999,
+    recipe: Union[Recipe, str, None] = None,
+    weight_bits: Optional[Literal[8, 4]] = None,
+    granularity: Literal["channel", "tensor"] = "channel",
+    block_size: Optional[Literal[32, 64, 128, 256]] = None,
+    symmetric: bool = False,
+    io_types: Union[IoType, Mapping[str, IoType]] = "float32",
+    repair: Repairs = "none",
+    min_sqnr: Optional[float] = None,
+    max_drop: Optional[float] = None,
+    labels: Optional[Labels] = None,
+    evaluate: Optional[Samples] = None,
+    fallback: Fallback = "float",
+    account: bool = False,
+    progress: Union[bool, Listener, None] = None,
+) -> Model:
+    """Quantizes a float ``.tflite`` file, also one that was made elsewhere. What is not quantized stays as it is.
+
+    Args:
+        model: A path, the bytes of a file, or a converted model.
+        quantize: How numbers are stored and computed; this or ``recipe`` must be given.
+        calibration: Samples, as for :func:`convert`; by name, inputs may be called as the graph or as its signature calls them.
+        statistics: As for :func:`convert`, and so are all others.
+
+    Returns:
+        The quantized model. A model that came from ONNX can still be compared with it.
+
+    Raises:
+        ModelError: What was given is no sound ``.tflite`` file.
+        OptionsError: A setting does not fit the model or another setting.
+        CalibrationError: A sample does not fit the model or can't be run.
+        OSError: The file can't be read.
+    """
+    if quantize == "none" and recipe is None:
+        raise TypeError("say how to quantize: quantize=... or recipe=...")
+    options = settings(
+        quantize=quantize,
+        calibration_method=calibration_method,
+        percentile=percentile,
+        recipe=recipe,
+        weight_bits=weight_bits,
+        granularity=granularity,
+        block_size=block_size,
+        symmetric=symmetric,
+        io_types=io_types,
+        repair=repair,
+        min_sqnr=min_sqnr,
+        max_drop=max_drop,
+        labels=labels,
+        fallback=fallback,
+        account=account,
+    )
+    given, origin = (bytes(model), model.origin) if isinstance(model, Model) else (file(model), None)
+    with Shown(progress) as listener:
+        converted = _litesmith.quantize(
+            given, json.dumps(options), samples(calibration), native(statistics), samples(evaluate), listener
+        )
+    return Model(converted, origin)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
-from typing import Union
 
 from litesmith import _litesmith
+from litesmith._source import TfliteFile, content
 from litesmith._summary import Summary
 
 
@@ -15,7 +14,16 @@ class Inspection(Summary):
     """What a ``.tflite`` file holds: text for people, and a mapping for programs, as ``litesmith inspect --json`` prints it."""
 
 
-def inspect(file: Union[str, os.PathLike[str], bytes]) -> Inspection:
+class Fit(Summary):
+    """What a runtime or an accelerator takes of a file: text for people, and a mapping for programs, as ``litesmith check --json``."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left to a CPU."""
+        return not self._fields["left"]
+
+
+def inspect(file: TfliteFile) -> Inspection:
     """Shows what a ``.tflite`` file holds: operators, tensors, shapes, types, scales, bytes by type.
 
     Args:
@@ -25,11 +33,24 @@ def inspect(file: Union[str, os.PathLike[str], bytes]) -> Inspection:
         ModelError: It is no sound ``.tflite`` file.
         OSError: It can't be read.
     """
-    if not isinstance(file, bytes):
-        with open(file, "rb") as opened:
-            file = opened.read()
-    text, fields = _litesmith.inspect(file)
+    text, fields = _litesmith.inspect(content(file))
     return Inspection(text, json.loads(fields))
+
+
+def check(file: TfliteFile, target: str) -> Fit:
+    """Tells which operators of a ``.tflite`` file a runtime or an accelerator does not take, and what to change.
+
+    Args:
+        file: A path, or the bytes of a file.
+        target: As for :func:`litesmith.convert`.
+
+    Raises:
+        ModelError: It is no sound ``.tflite`` file.
+        OptionsError: There is no such target.
+        OSError: It can't be read.
+    """
+    text, fields = _litesmith.check(content(file), target)
+    return Fit(text, json.loads(fields))
 
 
 @dataclass(frozen=True)

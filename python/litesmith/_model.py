@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
 
 from litesmith import _litesmith, _runtime
-from litesmith._inspect import Inspection, inspect
-from litesmith._samples import Samples, array
+from litesmith._inspect import Fit, Inspection, check, inspect
+from litesmith._recipe import Recipe
+from litesmith._samples import Labels, Samples, array
 from litesmith._source import OnnxModel
 from litesmith._summary import Summary
 from litesmith._verify import Verification, verify
@@ -33,11 +34,12 @@ class Report(Summary):
 
 
 class Model:
-    """A converted model: made by :func:`litesmith.convert`."""
+    """A converted model: made by :func:`litesmith.convert` and :func:`litesmith.quantize`."""
 
     def __init__(self, converted: _litesmith.Converted, origin: Optional[OnnxModel]) -> None:
         self._converted = converted
-        self._origin = origin
+        self.origin = origin
+        """The ONNX model that it was made from."""
         self._sessions: dict[tuple[int, bool], _litesmith.Session] = {}
 
     def __bytes__(self) -> bytes:
@@ -63,9 +65,32 @@ class Model:
         """
         self._converted.save(os.fspath(path))
 
+    @property
+    def recipe(self) -> Optional[Recipe]:
+        """After a search (``min_sqnr``, ``max_drop``), the rules that give the same file without one."""
+        text = self._converted.recipe()
+        return Recipe(text) if text is not None else None
+
+    def save_account(self, path: Union[str, os.PathLike[str]]) -> None:
+        """Writes what each operator loses to quantization: a page of HTML where ``path`` ends in ``.html``, else JSON.
+
+        Raises:
+            OptionsError: The model was not converted with ``account=True``.
+            OSError: It can't be written.
+        """
+        self._converted.save_account(os.fspath(path))
+
+    def c_array(self, name: str = "model") -> tuple[str, str]:
+        """A C header and source that hold the file as an array called ``name``, for firmware."""
+        return self._converted.c_array(name)
+
     def inspect(self) -> Inspection:
         """What the file holds."""
         return inspect(self._bytes)
+
+    def check(self, target: str) -> Fit:
+        """What a runtime or an accelerator takes of the file: see :func:`litesmith.check`."""
+        return check(self._bytes, target)
 
     def run(
         self, inputs: Mapping[str, Any], *, threads: int = 1, xnnpack: bool = True
@@ -101,14 +126,15 @@ class Model:
         inputs: Optional[Samples] = None,
         *,
         against: Optional[OnnxModel] = None,
+        labels: Optional[Labels] = None,
         expected: Optional[Union[str, os.PathLike[str]]] = None,
         xnnpack: bool = True,
     ) -> Verification:
         """Runs the file in LiteRT and the ONNX model it came from in tract, and compares the outputs: see :func:`litesmith.verify`."""
-        origin = against if against is not None else self._origin
+        origin = against if against is not None else self.origin
         if origin is None:
             raise TypeError("there is no ONNX model to compare with: give one as `against`")
-        return verify(self._bytes, origin, inputs, expected=expected, xnnpack=xnnpack)
+        return verify(self._bytes, origin, inputs, labels=labels, expected=expected, xnnpack=xnnpack)
 
 
 def _as(value: np.ndarray[Any, Any], dtype: Optional[str]) -> np.ndarray[Any, Any]:

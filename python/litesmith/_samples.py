@@ -25,6 +25,9 @@ Samples = Union[str, "os.PathLike[str]", Iterable[Sample], Callable[[], Iterable
 """A folder or file, anything that can be iterated over (a list, a generator, a ``DataLoader``), a function that gives such a thing
 (``representative_dataset``), or a reader with ``get_next()``."""
 
+Labels = Union[Sequence[int], "np.ndarray[Any, Any]"]
+"""The class of each sample."""
+
 NamedArrays = list[list[tuple[str, "np.ndarray[Any, Any]"]]]
 OrderedArrays = list[list["np.ndarray[Any, Any]"]]
 
@@ -76,3 +79,11 @@ def array(value: Any, copy: bool = False) -> np.ndarray[Any, Any]:
     taken = np.asarray(value)
     plain = np.asarray(taken, dtype=taken.dtype.newbyteorder("="), order="C")
     return plain.copy() if copy and np.may_share_memory(plain, taken) else plain
+
+
+def integers(values: Any) -> list[int]:
+    """Labels, of whatever holds integers."""
+    taken = array(values)
+    if taken.ndim != 1 or taken.dtype.kind not in "iu":
+        raise TypeError(f"labels are integers, one for each sample, not {taken.dtype} of shape {taken.shape}")
+    return [int(value) for value in taken]

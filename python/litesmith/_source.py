@@ -21,6 +21,7 @@ class HasModelProto(Protocol):
     def model_proto(self) -> Any: ...
 
 
+TfliteFile = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview]
 OnnxModel = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, Serializable, HasModelProto]
 
 
@@ -37,3 +38,21 @@ def source(model: OnnxModel) -> str | bytes:
     if isinstance(model, HasModelProto):
         return source(model.model_proto)
     raise TypeError(f"a model is a path, bytes, an onnx.ModelProto or a torch ONNXProgram, not {type(model).__name__}")
+
+
+def file(given: TfliteFile) -> str | bytes:
+    """A path, or the bytes of a ``.tflite`` file."""
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        return bytes(given)
+    if isinstance(given, (str, os.PathLike)):
+        return os.fspath(given)
+    raise TypeError(f"a .tflite file is a path or bytes, not {type(given).__name__}")
+
+
+def content(given: TfliteFile) -> bytes:
+    """The bytes of a ``.tflite`` file."""
+    found = file(given)
+    if isinstance(found, bytes):
+        return found
+    with open(found, "rb") as opened:
+        return opened.read()

@@ -9,7 +9,7 @@ from typing import Any, Mapping, Optional, Union
 
 from litesmith import _litesmith, _runtime
 from litesmith._errors import QualityError
-from litesmith._samples import Samples, array, iterate
+from litesmith._samples import Labels, Samples, array, integers, iterate
 from litesmith._source import OnnxModel, source
 
 
@@ -27,6 +27,36 @@ class OutputDifference:
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """How often the first output is largest where the label says: of classes, the right one."""
+
+    samples: int
+    file: int
+    """Samples that the file gets right."""
+    model: int
+    """Samples that the ONNX model gets right."""
+
+    @property
+    def of_file(self) -> float:
+        """What part of the samples the file gets right."""
+        return self.file / max(self.samples, 1)
+
+    @property
+    def of_model(self) -> float:
+        """What part of the samples the ONNX model gets right."""
+        return self.model / max(self.samples, 1)
+
+    @property
+    def drop(self) -> float:
+        """Percent of the samples that the file gets wrong beyond those of the ONNX model."""
+        return 100.0 * (self.of_model - self.of_file)
+
+    def __str__(self) -> str:
+        of_file, of_model = 100.0 * self.of_file, 100.0 * self.of_model
+        return f"accuracy {of_file:.2f} % of {self.samples} labels, of the ONNX model {of_model:.2f} %"
+
+
+@dataclass(frozen=True)
 class Verification:
     """What a comparison found."""
 
@@ -34,6 +64,8 @@ class Verification:
     samples: int
     runtime: str
     """LiteRT library that was used."""
+    accuracy: Optional[Accuracy] = None
+    """Where there were labels."""
 
     @property
     def worst_db(self) -> float:
@@ -47,8 +79,18 @@ class Verification:
             raise QualityError(f"worse than {db} dB on {self.samples} samples: {'; '.join(bad)}")
         return self
 
+    def raise_if_drop_exceeds(self, percent: float) -> Verification:
+        """Raises QualityError where the file tells more of the labels wrong than this, beyond those of the ONNX model."""
+        if self.accuracy is None:
+            raise ValueError("there were no labels: verify(..., labels=...)")
+        if self.accuracy.drop > percent:
+            raise QualityError(f"{self.accuracy}: more than {percent} % lost")
+        return self
+
     def __str__(self) -> str:
-        rows = (f"{o.name:<32} {o.db:>8.2f} dB   max |error| {o.max_abs:.3e} over {o.elements} elements" for o in self.outputs)
+        rows = [f"{o.name:<32} {o.db:>8.2f} dB   max |error| {o.max_abs:.3e} over {o.elements} elements" for o in self.outputs]
+        if self.accuracy is not None:
+            rows.append(str(self.accuracy))
         return "\n".join(rows)
 
 
@@ -57,6 +99,7 @@ def verify(
     against: OnnxModel,
     inputs: Optional[Samples] = None,
     *,
+    labels: Optional[Labels] = None,
     expected: Optional[Union[str, os.PathLike[str]]] = None,
     xnnpack: bool = True,
 ) -> Verification:
@@ -65,7 +108,8 @@ def verify(
     Args:
         file: Path or bytes of the ``.tflite`` file.
         against: The ONNX model, as for :func:`litesmith.convert`.
-        inputs: Samples, as for ``calibration``; made up where there are none.
+        inputs: Samples, as for ``calibration``; made up where there are none. One ``.npz`` may also hold labels.
+        labels: The class of each sample, to count how many are told right; the first output scores the classes.
         expected: A folder of outputs that another runtime stored, one ``.npz`` a sample, instead of running the ONNX model.
         xnnpack: Whether XNNPACK's kernels may be used.
 
@@ -81,8 +125,11 @@ def verify(
         onnx = _stored(source(against), place / "model.onnx")
         samples = _samples(inputs, path, place / "samples") if inputs is not None else None
         kept = os.fspath(expected) if expected is not None else None
-        rows, count, runtime = _litesmith.verify(path, onnx, samples, kept, _runtime.library(), xnnpack)
-    return Verification(tuple(OutputDifference(*row) for row in rows), count, runtime)
+        classes = integers(labels) if labels is not None else None
+        library = _runtime.library()
+        rows, count, runtime, told = _litesmith.verify(path, onnx, samples, classes, kept, library, xnnpack)
+    accuracy = Accuracy(*told) if told is not None else None
+    return Verification(tuple(OutputDifference(*row) for row in rows), count, runtime, accuracy)
 
 
 def _stored(given: Union[str, os.PathLike[str], bytes], place: Path) -> str:

@@ -33,9 +33,10 @@ pub fn of_conversion(py: Python<'_>, error: &Error) -> PyErr {
             return list.map_or_else(|e| e, |list| made(py, "UnsupportedError", &error.to_string(), Some(list)));
         }
         Error::Read(ReadError::Io { source, .. }) => return of_io(source, &error.to_string()),
-        Error::Read(_) => "ModelError",
+        Error::File { error: source, .. } => return of_io(source, &error.to_string()),
+        Error::Read(_) | Error::ReadFile(_) => "ModelError",
         Error::Options(_) => "OptionsError",
-        Error::Sample(_) | Error::Observe { .. } => "CalibrationError",
+        Error::Sample(_) | Error::Observe { .. } | Error::Statistics { .. } => "CalibrationError",
         Error::Save(_) => return PyOSError::new_err(error.to_string()),
         Error::Internal { .. } => "InternalError",
         _ => "ConversionError",

@@ -6,6 +6,7 @@ mod array;
 mod error;
 mod model;
 mod session;
+mod statistics;
 mod work;
 
 use pyo3::prelude::*;
@@ -21,9 +22,11 @@ mod _litesmith {
     use pyo3::types::PyDict;
 
     #[pymodule_export]
-    use super::model::{Converted, convert, inspect, recipe, verify};
+    use super::model::{Converted, check, convert, inspect, quantize, recipe, verify};
     #[pymodule_export]
     use super::session::Session;
+    #[pymodule_export]
+    use super::statistics::{Statistics, calibrate};
 
     /// Runs the `litesmith` command; the first argument is its name.
     #[pyfunction]

@@ -31,7 +31,11 @@ impl Session {
         let open = || {
             let library = Library::find(library.as_deref())?;
             let kernels = if xnnpack { Kernels::Xnnpack } else { Kernels::Builtin };
-            runtime::Session::new(&library, Bytes::from_owner(file), &runtime::Options { threads, kernels })
+            runtime::Session::new(
+                &library,
+                Bytes::from_owner(file),
+                &runtime::Options { threads, kernels, profile: false },
+            )
         };
         let session = py.detach(open).map_err(|e| error::of_runtime(py, &e))?;
         Ok(Session { session: Arc::new(Mutex::new(session)) })

@@ -146,7 +146,8 @@ def slow_model() -> bytes:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-def test_ctrl_c_is_heard() -> None:
+@pytest.mark.parametrize("doing", ["convert", "calibrate", "quantize"])
+def test_ctrl_c_is_heard(doing: str) -> None:
     model, sample = slow_model(), np.ones((512, 512), np.float32)
     pressed = 0.0
 
@@ -156,9 +157,16 @@ def test_ctrl_c_is_heard() -> None:
         pressed = time.monotonic()
         os.kill(os.getpid(), signal.SIGINT)
 
+    samples = [sample] * 2000
+    file = bytes(litesmith.convert(model))
     threading.Thread(target=press).start()
     with pytest.raises(KeyboardInterrupt):
-        litesmith.convert(model, quantize="int8", calibration=[sample] * 2000)
+        if doing == "convert":
+            litesmith.convert(model, quantize="int8", calibration=samples)
+        elif doing == "calibrate":
+            litesmith.calibrate(model, samples)
+        else:
+            litesmith.quantize(file, quantize="int8", calibration=samples)
     assert time.monotonic() - pressed < 1.0
 
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub use spread::Spread;
 
-use crate::runtime::{Input, Kernels, Library, Options as RunOptions, RuntimeError, Session};
+use crate::runtime::{Input, KernelTime, Kernels, Library, Options as RunOptions, RuntimeError, Session};
 use crate::samples::{InputSpec, made_up};
 use crate::tensor::Tensor;
 use crate::verify::{dtype, element_type};
@@ -28,6 +28,8 @@ pub struct Options {
     pub xnnpack: Vec<bool>,
     /// How long the runs of one file that count take together, at least.
     pub time: Duration,
+    /// Whether to tell what single kernels take, in runs of their own.
+    pub profile: bool,
     /// Extents of inputs that a file leaves open; 1 where nothing is said.
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// The LiteRT library.
@@ -48,6 +50,8 @@ pub struct Timing {
     /// Memory that loading and the first run took and kept; `None` where the system doesn't tell. The first file also bears what the
     /// runtime takes once.
     pub memory_bytes: Option<u64>,
+    /// What single kernels took, in the order in which they ran; recording makes runs slower, so these are not those of `milliseconds`.
+    pub profile: Option<Vec<KernelTime>>,
 }
 
 /// What was measured, and with what.
@@ -103,6 +107,11 @@ pub fn bench(files: &[PathBuf], options: &Options) -> Result<Report, BenchError>
             candidate.turn()?;
         }
     }
+    if options.profile {
+        for candidate in &mut candidates {
+            candidate.profile(&library, options.time)?;
+        }
+    }
     let timings = candidates.into_iter().map(Candidate::timing).collect();
     let runtime_version = library.version().map(str::to_string);
     Ok(Report { timings, runtime: library.path().display().to_string(), runtime_version })
@@ -129,7 +138,7 @@ impl Candidate {
         let file_bytes = bytes.len() as u64;
         let kernels = if xnnpack { Kernels::Xnnpack } else { Kernels::Builtin };
         let (before, start) = (memory::resident(), Instant::now());
-        let session = Session::new(library, bytes, &RunOptions { threads, kernels });
+        let session = Session::new(library, bytes, &RunOptions { threads, kernels, profile: false });
         let session = session.map_err(|source| BenchError::Run { path: path.into(), source })?;
         let inputs = inputs(path, &session, shapes)?;
         let timing = Timing {
@@ -140,6 +149,7 @@ impl Candidate {
             milliseconds: Spread::default(),
             start_milliseconds: 0.0,
             memory_bytes: None,
+            profile: None,
         };
         let mut candidate = Candidate { session, inputs, times: Vec::new(), taken: Duration::ZERO, timing };
         candidate.run(1, 0)?;
@@ -173,14 +183,23 @@ impl Candidate {
         self.times.extend(times);
     }
 
+    /// Runs that are recorded, for about as long as those that are timed.
+    fn profile(&mut self, library: &Library, time: Duration) -> Result<(), BenchError> {
+        let path = self.timing.file.clone();
+        let bytes = std::fs::read(&path).map_err(|source| BenchError::File { path: path.clone(), source })?;
+        let kernels = if self.timing.xnnpack { Kernels::Xnnpack } else { Kernels::Builtin };
+        let options = RunOptions { threads: self.timing.threads, kernels, profile: true };
+        let one = self.taken.as_secs_f64() / self.times.len().max(1) as f64;
+        let runs = (time.as_secs_f64() / one.max(1e-7)) as usize;
+        let session = Session::new(library, bytes, &options);
+        let profile =
+            session.and_then(|mut session| session.profile(&feed(&self.inputs), runs.clamp(*RUNS.start(), 10_000)));
+        self.timing.profile = Some(profile.map_err(|source| BenchError::Run { path, source })?);
+        Ok(())
+    }
+
     fn run(&mut self, warmup: usize, runs: usize) -> Result<Vec<Duration>, BenchError> {
-        let feed = self.inputs.iter().map(|(name, tensor)| Input {
-            name,
-            element_type: element_type(tensor.dtype()),
-            dims: tensor.shape(),
-            bytes: tensor.bytes(),
-        });
-        let times = self.session.time(&feed.collect::<Vec<_>>(), warmup, runs);
+        let times = self.session.time(&feed(&self.inputs), warmup, runs);
         times.map_err(|source| BenchError::Run { path: self.timing.file.clone(), source })
     }
 
@@ -188,6 +207,14 @@ impl Candidate {
         let times = self.times.into_iter().map(milliseconds).collect();
         Timing { milliseconds: Spread::of(times), ..self.timing }
     }
+}
+
+fn feed(inputs: &[(String, Tensor)]) -> Vec<Input<'_>> {
+    let input = |i: usize| {
+        let (name, tensor) = &inputs[i];
+        Input { name, element_type: element_type(tensor.dtype()), dims: tensor.shape(), bytes: tensor.bytes() }
+    };
+    (0..inputs.len()).map(input).collect()
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use super::convert::parse_shape;
+use super::shaping::parse_shape;
 use crate::Bytes;
 use crate::bench::{Options, Report, Timing, bench};
+use crate::runtime::KernelTime;
 
 /// Time .tflite files in LiteRT, side by side
 #[derive(clap::Args)]
@@ -25,6 +26,9 @@ pub struct Args {
     /// How long to run each, at least
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
+    /// Tell what single kernels take, too, in runs of their own
+    #[arg(long)]
+    profile: bool,
     /// Extents of an input that a file leaves open [default: 1]
     #[arg(long = "shape", value_name = "NAME=1,3,224,224", value_parser = parse_shape)]
     shapes: Vec<(String, Vec<usize>)>,
@@ -51,7 +55,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let shapes: BTreeMap<String, Vec<usize>> = args.shapes.iter().cloned().collect();
     let xnnpack = args.xnnpack.iter().map(|s| *s == Switch::On).collect();
-    let options = Options { threads: args.threads.clone(), xnnpack, time, shapes, runtime: args.runtime.clone() };
+    let Args { threads, profile, runtime, .. } = args;
+    let (threads, runtime) = (threads.clone(), runtime.clone());
+    let options = Options { threads, xnnpack, time, profile: *profile, shapes, runtime };
     let report = bench(&args.files, &options)?;
     let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { table(&report, args.files.len()) };
     super::print(&text);
@@ -84,6 +90,27 @@ fn table(report: &Report, files: usize) -> String {
             );
         }
     }
+    for timing in &report.timings {
+        text += &profile(timing);
+    }
     let version = report.runtime_version.as_deref().map(|v| format!(" ({v})")).unwrap_or_default();
     text + &format!("runtime {}{version}\n", report.runtime)
+}
+
+/// What each kernel of a file took, the longest first.
+fn profile(timing: &Timing) -> String {
+    let Some(kernels) = &timing.profile else { return String::new() };
+    let total: f64 = kernels.iter().map(|kernel| kernel.microseconds).sum();
+    let xnnpack = if timing.xnnpack { "XNNPACK" } else { "built-in kernels" };
+    let mut text =
+        format!("\n{}, {} threads, {xnnpack}: {total:.1} us in kernels\n", timing.file.display(), timing.threads);
+    let mut slowest: Vec<&KernelTime> = kernels.iter().collect();
+    slowest.sort_by(|a, b| b.microseconds.total_cmp(&a.microseconds));
+    for kernel in slowest {
+        let share = 100.0 * kernel.microseconds / total.max(f64::MIN_POSITIVE);
+        let calls = if kernel.calls == 1.0 { String::new() } else { format!(", {} calls", kernel.calls) };
+        let KernelTime { name, index, microseconds, .. } = kernel;
+        text += &format!("  {share:>5.1} %  {microseconds:>10.2} us  {index:>5}  {name}{calls}\n");
+    }
+    text
 }

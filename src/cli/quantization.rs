@@ -7,11 +7,14 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use super::images::Pictures;
+use super::stdio;
 use crate::quant::{self, RECIPES, Repairs};
 use crate::samples::{read_npy, read_npz};
 use crate::tflite;
 use crate::{
-    Calibration, Converted, Goal, Granularity, IoType, IoTypes, Options, Quantize, Recipe, Search, WeightOptions,
+    Calibration, Converted, Goal, Granularity, IoType, IoTypes, Options, Quantize, RangeSource, Recipe, Search,
+    WeightOptions,
 };
 
 #[derive(clap::Args)]
@@ -38,9 +41,16 @@ pub struct Quantization {
     /// Types of inputs and outputs that hold real numbers: float32, int8, uint8 or int16 for all, NAME=TYPE for one
     #[arg(long = "io-type", value_name = "[NAME=]TYPE", value_delimiter = ',', value_parser = parse_io_type)]
     io_types: Vec<(Option<String>, IoType)>,
-    /// Samples for int8 and int16x8: a folder of .npz (arrays named after the inputs) or .npy files, or one .npz stacked along the first axis
+    /// Samples for int8 and int16x8: a folder of .npz (arrays named after the inputs) or .npy files or pictures, or one .npz stacked along
+    /// the first axis
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
+    #[command(flatten)]
+    pictures: Pictures,
+    /// What `litesmith calibrate` saw of the samples, or a calibration table of ONNX Runtime (calibration.json, calibration.cache): no
+    /// samples are run then, but by --repair, --min-sqnr, --max-drop and --report
+    #[arg(long, value_name = "FILE")]
+    stats: Option<PathBuf>,
     /// How ranges follow from what calibration saw [default: auto]
     #[arg(long, value_enum, value_name = "METHOD")]
     calibration_method: Option<Method>,
@@ -64,7 +74,7 @@ pub struct Quantization {
     #[arg(long, value_enum)]
     fallback: Option<Fallback>,
     /// Where to write the recipe that was found, which gives the same result without a search [default: the result's name with
-    /// .recipe.toml]
+    /// .recipe.toml; none for a result on standard output]
     #[arg(long, value_name = "FILE")]
     write_recipe: Option<PathBuf>,
     /// Change weights and biases so that the model quantizes better: auto keeps what helps on samples it has not seen, or a list of
@@ -86,7 +96,8 @@ enum Asked {
 /// Where a result goes, and what is told of it.
 #[derive(clap::Args)]
 pub struct Finish {
-    /// Where to write the result [default: beside the model]
+    /// Where to write the result; - for standard output, the summary then goes to standard error [default: beside the model; standard
+    /// output for a model from standard input]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print no summary
@@ -100,25 +111,40 @@ pub struct Finish {
 impl Finish {
     /// Where to write the result; `usual` where nothing was said.
     pub fn output(&self, model: &Path, usual: &Path) -> Result<PathBuf> {
-        let output = self.output.clone().unwrap_or_else(|| usual.to_path_buf());
-        if same_file(&output, model) {
+        let output = match &self.output {
+            Some(output) => output.clone(),
+            None if stdio::is_dash(model) => model.to_path_buf(),
+            None => usual.to_path_buf(),
+        };
+        if !stdio::is_dash(&output) && same_file(&output, model) {
             bail!("the output would overwrite the model: name another with -o");
         }
         Ok(output)
     }
 
+    pub fn save(&self, converted: &Converted, output: &Path) -> Result<()> {
+        if stdio::is_dash(output) { stdio::write(&converted.bytes()?) } else { Ok(converted.save(output)?) }
+    }
+
     pub fn print(&self, converted: &Converted, output: &Path) -> Result<ExitCode> {
-        if self.json {
-            super::print(&(serde_json::to_string_pretty(&converted.report)? + "\n"));
-        } else if !self.quiet {
-            super::print(&format!("{}written     {}\n", converted.report, output.display()));
+        let to_stdout = stdio::is_dash(output);
+        let place = if to_stdout { "standard output".into() } else { output.display().to_string() };
+        let text = match (self.json, self.quiet) {
+            (true, _) => serde_json::to_string_pretty(&converted.report)? + "\n",
+            (false, true) => String::new(),
+            (false, false) => format!("{}written     {place}\n", converted.report),
+        };
+        if to_stdout {
+            eprint!("{text}");
+        } else {
+            super::print(&text);
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// Whether both paths lead to one file, however they are written; a link counts as what it leads to.
-fn same_file(a: &Path, b: &Path) -> bool {
+pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
@@ -175,34 +201,27 @@ impl Quantization {
         if let Asked::Scheme(scheme) = self.quantize {
             options.quantize = scheme;
         }
-        if self.symmetric && options.quantize != Quantize::Int8 {
-            bail!("--symmetric is for --quantize int8: others have zero points of 0 alone, or none");
-        }
         options.symmetric = self.symmetric;
         options.io_types = self.io_types()?;
         options.weights = self.weights()?;
         options.recipe = self.recipe()?;
         options.calibration = self.calibration.clone().map(Calibration::Path);
+        self.pictures.apply(options)?;
         options.calibration_method = self.method()?;
-        options.search = self.search(options)?;
-        options.account = self.report.is_some();
-        if self.repair != Repairs::None && !options.needs_calibration() {
-            bail!("--repair is for a result that computes in integers: add --quantize int8 or int16x8");
-        }
-        options.repairs = self.repair.clone();
-        let asked = options.quantize != Quantize::None || options.recipe.is_some();
-        if self.report.is_some() && !(asked && options.calibration.is_some()) {
+        options.statistics = self.stats.as_deref().map(RangeSource::load).transpose()?;
+        let is_table = matches!(options.statistics, Some(RangeSource::Table(_)));
+        if is_table && self.calibration_method.is_some() {
             bail!(
-                "--report compares a quantized model with the float one on samples: add --quantize and --calibration"
+                "--calibration-method chooses ranges from what samples showed: those of a calibration table are taken as they are"
             );
         }
-        if options.calibration.is_some() && self.report.is_none() && !options.needs_calibration() {
-            bail!("--calibration is for a result that computes in integers: add --quantize int8 or int16x8");
-        }
+        options.search = self.search()?;
+        options.account = self.report.is_some();
+        options.repairs = self.repair.clone();
         Ok(())
     }
 
-    fn search(&self, options: &Options) -> Result<Option<Search>> {
+    fn search(&self) -> Result<Option<Search>> {
         let goal = match (self.min_sqnr, self.max_drop) {
             (Some(least), _) if !least.is_finite() => bail!("--min-sqnr {least}: it must be a number of dB"),
             (_, Some(most)) if !(0.0..=100.0).contains(&most) => {
@@ -217,9 +236,6 @@ impl Quantization {
                 return Ok(None);
             }
         };
-        if !options.needs_calibration() {
-            bail!("--min-sqnr and --max-drop lift operators out of int8: add --quantize int8");
-        }
         Ok(Some(Search {
             goal,
             fallback: match self.fallback {
@@ -233,15 +249,13 @@ impl Quantization {
 
     /// Writes what was asked for beside the result.
     pub fn write(&self, converted: &Converted, output: &Path) -> Result<()> {
-        if let Some(recipe) = &converted.report.found {
-            let path = self.write_recipe.clone().unwrap_or_else(|| output.with_extension("recipe.toml"));
+        let beside = || (!stdio::is_dash(output)).then(|| output.with_extension("recipe.toml"));
+        if let (Some(recipe), Some(path)) = (&converted.report.found, self.write_recipe.clone().or_else(beside)) {
             let text = recipe.to_toml().map_err(anyhow::Error::msg)?;
             tflite::save(&path, text.as_bytes())?;
         }
-        if let (Some(path), Some(account)) = (&self.report, &converted.report.account) {
-            let page = path.extension().is_some_and(|e| e == "html");
-            let text = if page { account.to_html() } else { serde_json::to_string_pretty(account)? + "\n" };
-            tflite::save(path, text.as_bytes())?;
+        if let Some(path) = &self.report {
+            converted.save_account(path)?;
         }
         Ok(())
     }
@@ -263,8 +277,9 @@ impl Quantization {
     }
 
     fn method(&self) -> Result<quant::Method> {
-        if (self.calibration_method.is_some() || self.percentile.is_some()) && self.calibration.is_none() {
-            bail!("--calibration-method and --percentile are about calibration samples: give --calibration too");
+        let calibrated = self.calibration.is_some() || self.stats.is_some();
+        if (self.calibration_method.is_some() || self.percentile.is_some()) && !calibrated {
+            bail!("--calibration-method and --percentile are about calibration: give --calibration or --stats too");
         }
         if self.percentile.is_some() && !matches!(self.calibration_method, Some(Method::Percentile)) {
             bail!("--percentile is for --calibration-method percentile");
@@ -342,7 +357,8 @@ fn parse_io_type(text: &str) -> Result<(Option<String>, IoType), &'static str> {
     Ok((name, to))
 }
 
-fn labels(path: &Path) -> Result<Vec<i64>> {
+/// The integers of an `.npy` file, or of the array "labels" of an `.npz` file.
+pub(super) fn labels(path: &Path) -> Result<Vec<i64>> {
     let npz = path.extension().is_some_and(|e| e == "npz");
     let read = if npz {
         read_npz(path).and_then(|mut arrays| arrays.swap_remove("labels").ok_or("it has no array \"labels\"".into()))

@@ -6,12 +6,13 @@ use anyhow::{Result, bail};
 
 use super::progress::Bar;
 use super::quantization::{Finish, Quantization};
+use super::stdio;
 use crate::{Converter, Error, Options, Quantize};
 
 /// Quantize a .tflite file; samples may name inputs as the graph or as its signature does
 #[derive(clap::Args)]
 pub struct Args {
-    /// The .tflite file
+    /// The .tflite file; - for standard input
     model: PathBuf,
     #[command(flatten)]
     quantization: Quantization,
@@ -27,11 +28,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         bail!("say how to quantize: --quantize SCHEME or --recipe FILE");
     }
     let converter = Converter::with_options(options).progress(Arc::new(Bar::new()));
-    let converted = converter.quantize_file(&args.model).map_err(|error| match error {
+    let converted = if stdio::is_dash(&args.model) {
+        converter.quantize_bytes(stdio::read(&args.model)?)
+    } else {
+        converter.quantize_file(&args.model)
+    };
+    let converted = converted.map_err(|error| match error {
         named @ Error::File { .. } => named.into(),
-        error => anyhow::Error::new(error).context(args.model.display().to_string()),
+        error => anyhow::Error::new(error).context(stdio::shown(&args.model)),
     })?;
-    converted.save(&output)?;
+    args.finish.save(&converted, &output)?;
     args.quantization.write(&converted, &output)?;
     args.finish.print(&converted, &output)
 }

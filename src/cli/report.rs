@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::convert::parse_shape;
 use super::progress::Bar;
+use super::shaping::parse_shape;
 use crate::survey::{self, Request, Survey};
 use crate::{Options, Progress, Quantize, tflite};
 

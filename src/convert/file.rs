@@ -34,11 +34,11 @@ impl Converter {
     /// # Errors
     /// See [`Error`].
     pub fn quantize_bytes(&self, file: Bytes) -> Result<Converted, Error> {
-        self.check_calibration()?;
+        self.options.agree().map_err(Error::Options)?;
         let file_bytes = file.len() as u64;
         let mut model = tflite::read(file)?;
         let mut report = Report::of_file(&model, file_bytes);
-        let ports = Converter { ports: ports(&model), ..self.clone() };
+        let ports = self.of_file(&model);
         for (i, graph) in model.graphs.iter_mut().enumerate() {
             match i {
                 0 => ports.quantize_main(graph, &mut report)?,
@@ -49,6 +49,11 @@ impl Converter {
         self.set_io_types_of(&mut model)?;
         tflite::drop_positional_metadata(&mut model);
         self.finish(model, report)
+    }
+
+    /// Takes samples by the names of the file's signature too.
+    pub(super) fn of_file(&self, model: &Model) -> Converter {
+        Converter { ports: ports(model), ..self.clone() }
     }
 
     /// Inputs and outputs of the main graph as they are asked for; its signatures go on to lead to them.

@@ -25,6 +25,11 @@ pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+/// Escaped text that may be broken after an underscore, as names of operators in narrow columns.
+pub fn breakable(text: &str) -> String {
+    escape(text).replace('_', "_<wbr>")
+}
+
 /// How good a ratio of signal to noise in dB is, as a class of the style: below 10 and below 20 stand out.
 pub fn grade(decibels: f64) -> &'static str {
     match decibels {
@@ -93,7 +98,7 @@ impl Cell {
 
     /// Text that may hold anything.
     pub fn text(text: &str) -> Cell {
-        Cell::html(escape(text))
+        Cell::html(breakable(text))
     }
 
     /// What is sorted by a number.

@@ -51,12 +51,13 @@ mod tests;
 
 pub use account::{Account, Cause, Detail, OperatorNoise, OutputNoise, Simulate, account, spread};
 pub use boundary::{IoType, IoTypes, set_io_types};
-pub use calibrate::Method;
+pub use calibrate::{Method, RangeTable, TableReport, Widened};
 pub use choice::{Choice, Choices, Quantize};
 pub use import::{forget_weights, import, store_weights};
 pub use insert::Conversions;
 pub use observe::{
-    Bounds, ExactSum, Histogram, Observations, ObserveError, Observed, Samples, Seen, Statistics, observe, observe_part,
+    Bounds, CalibrationStatistics, ExactSum, Histogram, Observations, ObserveError, Observed, Samples, Seen,
+    Statistics, StatisticsError, observe, observe_part,
 };
 pub use range::{Params, Range};
 pub use recipe::{NAMES as RECIPES, Pattern, Recipe, RecipeReport, Rule, RuleReport};

@@ -22,7 +22,7 @@ macro_rules! opaque {
         $(#[repr(C)] pub(super) struct $name { _private: [u8; 0] })*
     };
 }
-opaque!(Environment, Model, Signature, Tensor, RawOptions, OpaqueOptions, CompiledModel, TensorBuffer);
+opaque!(Environment, Model, Signature, Tensor, RawOptions, OpaqueOptions, CompiledModel, TensorBuffer, Profiler);
 
 /// `LITERT_TENSOR_MAX_RANK`.
 pub(super) const MAX_RANK: usize = 8;
@@ -101,6 +101,26 @@ impl EnvironmentOption {
     }
 }
 
+/// `ProfiledEventData` as the library fills it in; the header that is for C leaves out a word of each `MemoryUsage`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Event {
+    pub(super) tag: *const c_char,
+    pub(super) kind: c_int,
+    pub(super) start_microseconds: u64,
+    pub(super) elapsed_microseconds: u64,
+    pub(super) memory: [[u64; 3]; 2],
+    /// Of an operator: its node, or its number in the delegate.
+    pub(super) index: u64,
+    /// Of an operator: its subgraph.
+    pub(super) subgraph: u64,
+    pub(super) source: c_int,
+}
+
+/// `OPERATOR_INVOKE_EVENT`, and the two that delegates record for their own operators.
+pub(super) const OPERATOR: c_int = 1 << 1;
+pub(super) const IN_DELEGATE: [c_int; 2] = [1 << 2, 1 << 3];
+
 // The C headers assert these sizes for 64-bit targets.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
@@ -175,6 +195,14 @@ pub(super) struct Api {
     ) -> Status,
     /// Gives a string made with the C library's `malloc`.
     pub(super) get_error_messages: unsafe extern "C" fn(*mut CompiledModel, *mut *mut c_char) -> Status,
+
+    /// Gives null for a model that was not made to be profiled; the profiler is the model's.
+    pub(super) get_profiler: unsafe extern "C" fn(*mut CompiledModel, *mut *mut Profiler) -> Status,
+    /// Forgets what was recorded before.
+    pub(super) start_profiler: unsafe extern "C" fn(*mut Profiler) -> Status,
+    pub(super) stop_profiler: unsafe extern "C" fn(*mut Profiler) -> Status,
+    pub(super) get_num_profiler_events: unsafe extern "C" fn(*mut Profiler, *mut c_int) -> Status,
+    pub(super) get_profiler_events: unsafe extern "C" fn(*mut Profiler, c_int, *mut Event) -> Status,
 
     pub(super) create_managed_tensor_buffer:
         unsafe extern "C" fn(*mut Environment, c_int, *const RankedTensorType, usize, *mut *mut TensorBuffer) -> Status,
@@ -256,6 +284,11 @@ impl Api {
                 get_output_tensor_layouts: symbol(library, c"LiteRtGetCompiledModelOutputTensorLayouts")?,
                 run_compiled_model: symbol(library, c"LiteRtRunCompiledModel")?,
                 get_error_messages: symbol(library, c"LiteRtCompiledModelGetErrorMessages")?,
+                get_profiler: symbol(library, c"LiteRtCompiledModelGetProfiler")?,
+                start_profiler: symbol(library, c"LiteRtStartProfiler")?,
+                stop_profiler: symbol(library, c"LiteRtStopProfiler")?,
+                get_num_profiler_events: symbol(library, c"LiteRtGetNumProfilerEvents")?,
+                get_profiler_events: symbol(library, c"LiteRtGetProfilerEvents")?,
                 create_managed_tensor_buffer: symbol(library, c"LiteRtCreateManagedTensorBuffer")?,
                 destroy_tensor_buffer: symbol(library, c"LiteRtDestroyTensorBuffer")?,
                 lock_tensor_buffer: symbol(library, c"LiteRtLockTensorBuffer")?,

@@ -32,7 +32,8 @@
 //! A model is code to LiteRT: one that passes its checks can still crash the process.
 //!
 //! Floor by floor: `ffi` declares the C functions, `handle` gives their objects an owner; `locate` and `library` find
-//! and open; `prepare` loads a model, `explain` asks why that failed; `session` runs. Unsafe code lives in these
+//! and open; `prepare` loads a model, `explain` asks why that failed; `session` runs, `profile`
+//! reads what kernels took. Unsafe code lives in these
 //! files alone.
 
 mod element;
@@ -43,9 +44,11 @@ mod handle;
 mod library;
 mod locate;
 mod prepare;
+mod profile;
 mod session;
 
 pub use element::ElementType;
 pub use error::{BadInput, RuntimeError};
 pub use library::Library;
+pub use profile::KernelTime;
 pub use session::{Input, Kernels, Options, Output, Session, TensorInfo};

@@ -65,7 +65,7 @@ fn create_options(api: &Api, options: &Options, reporter: Reporter) -> Result<Ow
     // run on one thread and reference kernels are not used at all.
     add_opaque_options(api, &raw, c"xnnpack", cpu.clone())?;
     add_opaque_options(api, &raw, c"cpu_delegate", cpu)?;
-    let run = format!("error_reporter_mode = {}\n", reporter as i32);
+    let run = format!("error_reporter_mode = {}\nenable_profiling = {}\n", reporter as i32, options.profile);
     add_opaque_options(api, &raw, c"runtime_options_string", run)?;
     Ok(raw)
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::ffi::{self, CompiledModel, Layout, Model, RankedTensorType, SIGNATURE};
 use super::handle::{Buffer, Owned};
 use super::prepare::{self, Described, Reporter};
+use super::profile::{KernelTime, Profile, Profiler};
 use super::{BadInput, ElementType, Library, RuntimeError, explain};
 
 /// Which kernels compute.
@@ -30,11 +31,13 @@ pub struct Options {
     /// Threads that one run uses; 0 is taken as 1.
     pub threads: usize,
     pub kernels: Kernels,
+    /// Record what each kernel takes, for [`Session::profile`]; every run is slower for it.
+    pub profile: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { threads: 1, kernels: Kernels::default() }
+        Self { threads: 1, kernels: Kernels::default(), profile: false }
     }
 }
 
@@ -169,6 +172,24 @@ impl Session {
                 Ok(start.elapsed())
             })
             .collect()
+    }
+
+    /// Runs the model `runs` times on the same inputs, and tells what each kernel took; for sessions made to be profiled.
+    ///
+    /// # Errors
+    /// As [`Session::run`], and [`RuntimeError::Unsupported`] where the library does not record.
+    pub fn profile(&mut self, inputs: &[Input<'_>], runs: usize) -> Result<Vec<KernelTime>, RuntimeError> {
+        self.fill(inputs)?;
+        self.invoke()?;
+        let library = self.library.clone();
+        let mut profile = Profile::default();
+        for _ in 0..runs {
+            // SAFETY: the compiled model is alive, and so is the profiler, which is a part of it.
+            let profiler = unsafe { Profiler::start(library.api(), &self.compiled) }?;
+            self.invoke()?;
+            profile.add(profiler.stop()?);
+        }
+        Ok(profile.kernels())
     }
 
     /// Checks the inputs and copies them into their buffers.

@@ -1,17 +1,21 @@
-//! Samples that a model is calibrated and compared on: folders of `.npz` or `.npy` files, or one stacked `.npz`.
+//! Samples that a model is calibrated and compared on: folders of `.npz` or `.npy` files or of pictures, or one stacked `.npz`.
 //!
 //! Owns: finding the samples, reading them one at a time, and checking them against the model's inputs. Knows tensors and files, not
 //! graphs.
 
+mod images;
 mod made_up;
 mod numpy;
+mod shard;
 
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
+pub use images::{Images, Resize};
 pub use made_up::made_up;
 pub use numpy::{read_npy, read_npz};
+pub use shard::Shard;
 
 use crate::tensor::{DType, Tensor};
 
@@ -29,7 +33,7 @@ pub struct InputSpec {
 pub enum SampleError {
     #[error("{}: {what}", path.display())]
     File { path: PathBuf, what: String },
-    #[error("{}: no samples: expected .npz or .npy files", path.display())]
+    #[error("{}: no samples: expected .npz or .npy files, or pictures (.png, .jpg)", path.display())]
     Empty { path: PathBuf },
     #[error("sample {sample}: no array for input {input:?}; it has {found:?}")]
     Missing { sample: String, input: String, found: Vec<String> },
@@ -46,6 +50,9 @@ pub enum SampleError {
 pub struct Samples {
     inputs: Vec<InputSpec>,
     source: Source,
+    /// Those of the source that count.
+    shard: Shard,
+    images: Images,
 }
 
 #[derive(Debug)]
@@ -61,15 +68,25 @@ enum Source {
 }
 
 impl Samples {
-    /// `path` is a folder of `.npz` files (an array for each input, by name) or `.npy` files (for models of one input), those
-    /// of a folder that match `folder/name*.npz`, or one such file. A single `.npz` holds many samples along the first axis of its arrays.
+    fn new(source: Source, inputs: Vec<InputSpec>) -> Samples {
+        Samples { inputs, source, shard: Shard::ALL, images: Images::default() }
+    }
+
+    /// How pictures become samples, where there are any.
+    #[must_use]
+    pub fn with_images(self, images: Images) -> Samples {
+        Samples { images, ..self }
+    }
+
+    /// `path` is a folder of `.npz` files (an array for each input, by name; the name of a single one does not matter) or `.npy` files or
+    /// pictures, `.png` and `.jpg` (both for models of one input), those of a folder that match `folder/name*.npz`, or one such file. A single `.npz` holds many samples along the first axis of its arrays.
     ///
     /// # Errors
     /// Where nothing is found, or a stacked file does not fit the inputs.
     pub fn open(path: &Path, inputs: Vec<InputSpec>) -> Result<Samples, SampleError> {
         let fail = |what: String| SampleError::File { path: path.to_path_buf(), what };
         if path.is_dir() || pattern(path).is_some() {
-            return Ok(Samples { inputs, source: Source::Files(sample_files(path)?) });
+            return Ok(Samples::new(Source::Files(sample_files(path)?), inputs));
         }
         let arrays = match kind(path) {
             Some(Kind::Npz) => read_npz(path).map_err(fail)?,
@@ -77,7 +94,10 @@ impl Samples {
                 let name = inputs.first().map(|i| i.name.clone()).unwrap_or_default();
                 IndexMap::from([(name, read_npy(path).map_err(fail)?)])
             }
-            None if path.exists() => return Err(fail("is neither a folder nor an .npz or .npy file".into())),
+            Some(Kind::Image) => return Ok(Samples::new(Source::Files(vec![path.to_path_buf()]), inputs)),
+            None if path.exists() => {
+                return Err(fail("is neither a folder nor an .npz or .npy file nor a picture (.png, .jpg)".into()));
+            }
             None => return Err(fail("there is no such file or folder".into())),
         };
         Samples::stacked(path, arrays, inputs)
@@ -95,7 +115,8 @@ impl Samples {
         let fail = |what: String| SampleError::File { path: path.to_path_buf(), what };
         let mut arrays = read_npz(path).map_err(fail)?;
         let is_label = |name: &str, array: &Tensor| !inputs.iter().any(|i| i.name == name) && array.dtype().is_int();
-        let name = arrays.iter().find(|(name, array)| is_label(name, array)).map(|(name, _)| name.clone());
+        let several = arrays.len() > 1;
+        let name = arrays.iter().find(|(name, array)| several && is_label(name, array)).map(|(name, _)| name.clone());
         let labels = name.and_then(|name| arrays.shift_remove_entry(&name));
         let samples = Samples::stacked(path, arrays, inputs)?;
         let Some((name, labels)) = labels else { return Ok((samples, None)) };
@@ -108,16 +129,17 @@ impl Samples {
 
     /// Samples that are in memory already, each with one tensor for each input.
     pub fn from_tensors(samples: Vec<Vec<Tensor>>, inputs: Vec<InputSpec>) -> Samples {
-        Samples { inputs, source: Source::Memory(samples) }
+        Samples::new(Source::Memory(samples), inputs)
     }
 
     /// Samples that are in memory already, each with an array for each input under its name.
     pub fn from_arrays(samples: Vec<IndexMap<String, Tensor>>, inputs: Vec<InputSpec>) -> Samples {
-        Samples { inputs, source: Source::Named(samples) }
+        Samples::new(Source::Named(samples), inputs)
     }
 
     fn stacked(path: &Path, arrays: IndexMap<String, Tensor>, inputs: Vec<InputSpec>) -> Result<Samples, SampleError> {
         let sample = path.display().to_string();
+        let arrays = only_one(arrays, &inputs);
         check_names(&sample, &arrays, &inputs)?;
         let mut count = None;
         for input in &inputs {
@@ -133,19 +155,19 @@ impl Samples {
         }
         match count {
             Some(count) if count > 0 => {
-                Ok(Samples { inputs, source: Source::Stacked { path: path.to_path_buf(), arrays, count } })
+                Ok(Samples::new(Source::Stacked { path: path.to_path_buf(), arrays, count }, inputs))
             }
             _ => Err(SampleError::Empty { path: path.to_path_buf() }),
         }
     }
 
     pub fn len(&self) -> usize {
-        match &self.source {
+        self.shard.len(match &self.source {
             Source::Files(files) => files.len(),
             Source::Stacked { count, .. } => *count,
             Source::Memory(samples) => samples.len(),
             Source::Named(samples) => samples.len(),
-        }
+        })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -154,6 +176,7 @@ impl Samples {
 
     /// What sample `i` is called in messages: its file, or its number.
     pub fn name(&self, i: usize) -> String {
+        let i = self.shard.at(i);
         match &self.source {
             Source::Files(files) => files[i].display().to_string(),
             Source::Stacked { path, .. } => format!("{} [{i}]", path.display()),
@@ -169,7 +192,7 @@ impl Samples {
     /// # Panics
     /// Where `i` is not below [`Samples::len`].
     pub fn get(&self, i: usize) -> Result<Vec<Tensor>, SampleError> {
-        let name = self.name(i);
+        let (name, i) = (self.name(i), self.shard.at(i));
         match &self.source {
             Source::Memory(samples) => {
                 let (wanted, found) = (self.inputs.len(), samples[i].len());
@@ -191,12 +214,14 @@ impl Samples {
                 let fail = |what: String| SampleError::File { path: path.clone(), what };
                 let arrays = match (kind(path), self.inputs.as_slice()) {
                     (Some(Kind::Npy), [input]) => IndexMap::from([(input.name.clone(), read_npy(path).map_err(fail)?)]),
-                    (Some(Kind::Npy), inputs) => {
-                        let what =
-                            format!("an .npy file is one array, but the model has {} inputs: use .npz", inputs.len());
+                    (Some(Kind::Image), [input]) => {
+                        IndexMap::from([(input.name.clone(), self.images.read(path, input).map_err(fail)?)])
+                    }
+                    (Some(Kind::Npy | Kind::Image), inputs) => {
+                        let what = format!("is one array, but the model has {} inputs: use .npz", inputs.len());
                         return Err(fail(what));
                     }
-                    _ => read_npz(path).map_err(fail)?,
+                    _ => only_one(read_npz(path).map_err(fail)?, &self.inputs),
                 };
                 check_names(&name, &arrays, &self.inputs)?;
                 self.inputs.iter().map(|input| fitted(&name, input, arrays[&input.name].clone())).collect()
@@ -205,7 +230,7 @@ impl Samples {
     }
 }
 
-/// The `.npz` and `.npy` files of a folder, in the order in which people number them; `folder/prefix*.npz` takes only those.
+/// The `.npz` and `.npy` files of a folder, or its pictures where it has no others, in the order in which people number them; `folder/prefix*.npz` takes only those.
 ///
 /// # Errors
 /// Where the folder can't be read or holds none.
@@ -225,6 +250,10 @@ pub fn sample_files(path: &Path) -> Result<Vec<PathBuf>, SampleError> {
         kind(file).is_some() && wanted.as_ref().is_none_or(fits)
     };
     let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).filter(matches).collect();
+    // Pictures that lie beside arrays are what these were made of.
+    if files.iter().any(|file| kind(file) != Some(Kind::Image)) {
+        files.retain(|file| kind(file) != Some(Kind::Image));
+    }
     files.sort_by_cached_key(|p| natural_key(p));
     if files.is_empty() { Err(SampleError::Empty { path: path.to_path_buf() }) } else { Ok(files) }
 }
@@ -240,9 +269,13 @@ fn pattern(path: &Path) -> Option<(String, String)> {
 enum Kind {
     Npz,
     Npy,
+    Image,
 }
 
 fn kind(path: &Path) -> Option<Kind> {
+    if images::is_image(path) {
+        return Some(Kind::Image);
+    }
     match path.extension()?.to_str()? {
         "npz" => Some(Kind::Npz),
         "npy" => Some(Kind::Npy),
@@ -264,6 +297,14 @@ fn natural_key(path: &Path) -> Vec<(String, u64)> {
         rest = tail;
     }
     key
+}
+
+/// Where a file holds one array and the model has one input, the array is for it, whatever it is called.
+fn only_one(arrays: IndexMap<String, Tensor>, inputs: &[InputSpec]) -> IndexMap<String, Tensor> {
+    match inputs {
+        [input] if arrays.len() == 1 => arrays.into_values().map(|array| (input.name.clone(), array)).collect(),
+        _ => arrays,
+    }
 }
 
 fn check_names(sample: &str, arrays: &IndexMap<String, Tensor>, inputs: &[InputSpec]) -> Result<(), SampleError> {
@@ -360,16 +401,30 @@ mod tests {
     fn wrong_names_shapes_and_types_are_named() {
         let array = Tensor::from_vec(&[4, 3], vec![0f32; 12]);
         let open = |name: &str, array: &Tensor| {
-            let arrays = IndexMap::from([(name.to_string(), array.clone())]);
+            let arrays = IndexMap::from([(name.to_string(), array.clone()), ("z".to_string(), array.clone())]);
             Samples::stacked(Path::new("s.npz"), arrays, vec![spec(&[Some(1), Some(2)])]).map(|_| ())
         };
-        assert!(matches!(open("x", &array), Err(SampleError::Type { .. })));
+        assert!(matches!(open("x", &array), Err(SampleError::Unknown { .. })));
         assert!(matches!(open("y", &array), Err(SampleError::Missing { .. })));
         let ints = Samples::from_tensors(
             vec![vec![Tensor::from_vec(&[1, 2], vec![1i32, 2])]],
             vec![spec(&[Some(1), Some(2)])],
         );
         assert!(matches!(ints.get(0), Err(SampleError::Type { .. })));
+    }
+
+    #[test]
+    fn the_name_of_a_single_array_does_not_matter() {
+        let array = Tensor::from_vec(&[4, 2], vec![0f32; 8]);
+        let open = |inputs: &[InputSpec]| {
+            let arrays = IndexMap::from([("arr_0".to_string(), array.clone())]);
+            Samples::stacked(Path::new("s.npz"), arrays, inputs.to_vec())
+        };
+        let x = spec(&[Some(1), Some(2)]);
+        assert_eq!(open(std::slice::from_ref(&x)).unwrap().get(3).unwrap()[0].shape(), [1, 2]);
+        let y = InputSpec { name: "y".into(), ..x.clone() };
+        assert!(matches!(open(&[x, y]), Err(SampleError::Missing { .. })));
+        assert!(matches!(open(&[spec(&[Some(1), Some(3)])]), Err(SampleError::Type { .. })), "its shape does");
     }
 
     #[test]

@@ -124,6 +124,7 @@ impl Request {
         verify::Options {
             against: model.into(),
             inputs: self.test.clone().or(self.calibration.clone()),
+            labels: None,
             expected: None,
             runtime: self.runtime.clone(),
             plain_kernels: false,
@@ -136,6 +137,7 @@ impl Request {
             threads: vec![self.threads],
             xnnpack: vec![true],
             time: self.time,
+            profile: false,
             shapes: self.options.shapes.clone(),
             runtime: self.runtime.clone(),
         }

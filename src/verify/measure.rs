@@ -109,6 +109,11 @@ impl Accuracy {
         self.file as f64 / self.samples.max(1) as f64
     }
 
+    /// Percent of the samples that the file gets wrong beyond those of the ONNX model; below 0 where it is better.
+    pub fn drop(&self) -> f64 {
+        100.0 * (self.of_model() - self.of_file())
+    }
+
     /// What part of the samples the ONNX model gets right.
     pub fn of_model(&self) -> f64 {
         self.model as f64 / self.samples.max(1) as f64
@@ -155,7 +160,7 @@ mod tests {
         let [first, second] = [[3.0f32, 1.0], [1.0, 3.0]].map(|x| Tensor::vector(x.to_vec()));
         accuracy.add(0, &first, &second).unwrap();
         accuracy.add(1, &second, &second).unwrap();
-        assert_eq!((accuracy.of_model(), accuracy.of_file()), (1.0, 0.5));
+        assert_eq!((accuracy.of_model(), accuracy.of_file(), accuracy.drop()), (1.0, 0.5, 50.0));
         assert_eq!(largest(&Tensor::vector(Vec::<f32>::new())).unwrap(), -1);
     }
 

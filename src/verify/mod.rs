@@ -25,6 +25,8 @@ pub struct Options {
     pub against: PathBuf,
     /// Samples to run; made up where there are none.
     pub inputs: Option<PathBuf>,
+    /// The class of each sample, where `inputs` does not hold them.
+    pub labels: Option<Vec<i64>>,
     /// Stored outputs instead of running the ONNX model: one `.npz` for each sample, in the same order.
     pub expected: Option<PathBuf>,
     /// The LiteRT library.
@@ -84,7 +86,7 @@ pub fn verify(file: &Path, options: &Options) -> Result<VerifyReport, VerifyErro
     let library = Library::find(options.runtime.as_deref())?;
     let bytes = std::fs::read(file).map_err(|source| VerifyError::File { path: file.into(), source })?;
     let kernels = if options.plain_kernels { Kernels::Builtin } else { Kernels::Xnnpack };
-    let session = Session::new(&library, bytes, &RunOptions { threads: 1, kernels });
+    let session = Session::new(&library, bytes, &RunOptions { kernels, ..Default::default() });
     let mut session = session.map_err(|source| VerifyError::Load { path: file.into(), source })?;
     let against = &options.against;
     let model = onnx::read_file(against).map_err(|source| VerifyError::Model { path: against.clone(), source })?;
@@ -93,6 +95,11 @@ pub fn verify(file: &Path, options: &Options) -> Result<VerifyReport, VerifyErro
         Some(path) => Samples::open_labelled(path, specs)?,
         None => (Samples::from_tensors(made_up(&specs, options.made_up), specs), None),
     };
+    let labels = options.labels.clone().or(labels);
+    if let Some(labels) = labels.as_ref().filter(|labels| labels.len() != samples.len()) {
+        let what = format!("{} labels for {} samples", labels.len(), samples.len());
+        return Err(VerifyError::Mismatch(what));
+    }
     let names: Vec<String> = model.graph.outputs.iter().map(|o| o.name.clone()).collect();
     let input_names: Vec<String> = model.input_infos().map(|i| i.name.clone()).collect();
     let mut source = Source::open(&options.against, options.expected.as_deref(), &model)?;

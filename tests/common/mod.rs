@@ -79,7 +79,7 @@ pub fn run_litert(
     kernels: Kernels,
     inputs: &IndexMap<String, Tensor>,
 ) -> Result<BTreeMap<String, Tensor>, LitertError> {
-    let options = Options { threads: 1, kernels };
+    let options = Options { kernels, ..Default::default() };
     let mut session = Session::new(library, file.to_vec(), &options)?;
     let wanted: Vec<String> = session.inputs().iter().map(|i| i.name.clone()).collect();
     let mut feed = Vec::new();

@@ -1,7 +1,7 @@
 //! An account as HTML: a page of its own, or a part of one.
 
 use super::{Account, Cause, OperatorNoise};
-use crate::page::{Cell, Point, Table, decibel_bar, decibels, document, escape, plot};
+use crate::page::{Cell, Point, Table, breakable, decibel_bar, decibels, document, plot};
 
 pub(super) fn page(account: &Account) -> String {
     let mut outputs = Table::new(&["output", ">signal to noise", ""]);
@@ -28,8 +28,7 @@ pub(super) fn operators(account: &Account, unfolded: bool) -> String {
         |operator: &OperatorNoise| Point { db: operator.sqnr, what: format!("{} {}", operator.op, name(operator)) };
     let points: Vec<Point> = account.operators.iter().map(point).collect();
     let own: Vec<Option<f64>> = account.operators.iter().map(|operator| operator.own).collect();
-    let mut table =
-        Table::new(&[">#", "operator", "*type", ">dB", "*", ">its own part", "likely cause", "*seen", "*stored"]);
+    let mut table = Table::new(&[">#", "operator", "*type", ">dB", "*", ">alone", "likely cause", "*seen", "*stored"]);
     let mut order: Vec<(usize, &OperatorNoise)> = account.operators.iter().enumerate().collect();
     order.sort_by(|a, b| a.1.sqnr.total_cmp(&b.1.sqnr));
     for (depth, operator) in order {
@@ -55,7 +54,7 @@ fn row(depth: usize, operator: &OperatorNoise) -> [Cell; 9] {
     let stored = operator.stored.map(|r| format!("{:.4} to {:.4}", r.min, r.max)).unwrap_or_default();
     [
         Cell::number(depth as f64, depth + 1),
-        Cell::html(format!("{}<br><small>{}</small>", operator.op, escape(name(operator)))),
+        Cell::html(format!("{}<br><small>{}</small>", breakable(operator.op), breakable(name(operator)))),
         Cell::html(operator.dtype).more(),
         Cell::number(operator.sqnr, format!("{:.1}", operator.sqnr)),
         Cell::html(decibel_bar(operator.sqnr)).more(),

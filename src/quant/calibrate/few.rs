@@ -10,7 +10,9 @@
 //! ends by nature (the zero of a `RELU`) and stay, no end crosses zero, none goes past what its operator can give, and none is moved
 //! further than the largest magnitude seen.
 
-use crate::quant::observe::{Observations, Seen};
+use serde::Serialize;
+
+use crate::quant::observe::{Observations, Seen, Statistics};
 use crate::quant::range::Range;
 
 /// Samples after which ranges are taken as they were seen.
@@ -49,6 +51,42 @@ pub(super) fn range(seen: &Seen, typical: f64) -> Option<Range> {
         max: seen.bounds.max.unwrap_or(f32::MAX).min(if range.max <= 0.0 { 0.0 } else { f32::MAX }),
     };
     Some(Range { min: range.min - below, max: range.max + above }.clamped_to(limits).hull(range))
+}
+
+/// How far ranges go beyond what was seen.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Widened {
+    /// Values that have a range.
+    pub values: usize,
+    /// Those among them whose range is wider than what was seen.
+    pub widened: usize,
+    /// By how many percent, in the middle of those that are wider.
+    pub median_percent: f64,
+    /// By how many percent at most.
+    pub most_percent: f64,
+    /// The value that this is.
+    pub most: String,
+}
+
+impl Widened {
+    /// `None` where none is wider.
+    pub fn of(seen: &Observations, chosen: &Statistics) -> Option<Widened> {
+        let width = |range: Range| f64::from(range.max) - f64::from(range.min);
+        let percent = |(id, seen): (&u32, &Seen)| {
+            let (before, after) = (width(seen.range?), width(chosen.values.get(id)?.range?));
+            (after > before && before > 0.0).then(|| ((after / before - 1.0) * 100.0, seen.name.clone()))
+        };
+        let mut wider: Vec<(f64, String)> = seen.values.iter().filter_map(percent).collect();
+        wider.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let ((median_percent, _), (most_percent, most)) = (wider.get(wider.len() / 2)?, wider.last()?);
+        Some(Widened {
+            values: chosen.values.values().filter(|value| value.range.is_some()).count(),
+            widened: wider.len(),
+            median_percent: *median_percent,
+            most_percent: *most_percent,
+            most: most.clone(),
+        })
+    }
 }
 
 /// The scales of the laws of both ends; `None` where one sample or none tells nothing of them.

@@ -8,6 +8,10 @@ mod entropy;
 mod few;
 mod percentile;
 mod squares;
+mod table;
+
+pub use few::Widened;
+pub use table::{RangeTable, TableReport};
 
 use std::collections::BTreeMap;
 

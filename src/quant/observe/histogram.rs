@@ -8,7 +8,7 @@ use crate::quant::range::{Range, stands_for_infinity};
 const BINS: i64 = 2048;
 
 /// Elements of one tensor that are counted. More would tell nothing new, and counting costs more than computing some operators.
-const COUNTED: usize = 8192;
+pub(super) const COUNTED: usize = 8192;
 
 /// Counts in bins whose width is a power of two and which are aligned at zero.
 ///
@@ -16,6 +16,7 @@ const COUNTED: usize = 8192;
 /// bin is made of whole narrower ones: counts are the same in whatever order samples came and however they were dealt out.
 /// Infinities and what stands for them are left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Histogram {
     /// Hull of the numbers, counted or not.
     range: Option<Range>,

@@ -6,6 +6,8 @@
 //! exact        sums without rounding
 //! seen         all that is kept of a value, and how it merges   -> Observations
 //! statistics   the range that was chosen for each value         -> Statistics
+//! identity     which graph it is of
+//! stored       all that is kept, to be written to a file        -> CalibrationStatistics
 //! ```
 //!
 //! Keeps no tensors: memory is that of one run for each thread, and of a histogram for each value. What is kept merges exactly and
@@ -14,13 +16,16 @@
 mod exact;
 mod extremes;
 mod histogram;
+mod identity;
 mod seen;
 mod statistics;
+mod stored;
 
 pub use exact::ExactSum;
 pub use histogram::Histogram;
 pub use seen::{Bounds, Observations, Seen};
 pub use statistics::{Observed, Statistics};
+pub use stored::{CalibrationStatistics, StatisticsError};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

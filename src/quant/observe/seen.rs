@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::exact::ExactSum;
-use super::histogram::Histogram;
+use super::histogram::{COUNTED, Histogram};
 use crate::quant::range::Range;
+
+/// As many fit into an [`ExactSum`].
+pub(super) const MOST_SAMPLES: u64 = 1 << 42;
 
 /// Ends that no sample can go past, such as the zero of a `RELU`; `None` where there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Bounds {
     pub min: Option<f32>,
     pub max: Option<f32>,
@@ -17,8 +21,10 @@ pub struct Bounds {
 
 /// What was seen of one value over all samples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Seen {
     /// Name of the value, to recognize the graph by.
+    #[serde(skip)]
     pub name: String,
     /// Where it must lie whatever the sample is.
     pub bounds: Bounds,
@@ -37,7 +43,7 @@ pub struct Seen {
 /// What was seen of every float value that depends on the inputs, by index of the value.
 ///
 /// All of it are extremes, counts and exact sums, so it merges to the same bits in any order and grouping.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observations {
     pub samples: usize,
     pub values: BTreeMap<u32, Seen>,
@@ -78,7 +84,7 @@ impl Seen {
         self.lowest_row_maximum = either(self.lowest_row_maximum, maximum, f32::min);
     }
 
-    fn merge(&mut self, other: &Seen) {
+    pub(super) fn merge(&mut self, other: &Seen) {
         self.samples += other.samples;
         self.range = either(self.range, other.range, Range::hull);
         self.minima.merge(other.minima);
@@ -92,6 +98,29 @@ impl Seen {
         let range = self.range?;
         let mean = |sum: ExactSum| (sum.to_f64() / self.samples as f64) as f32 + 0.0;
         Some(Range { min: mean(self.minima), max: mean(self.maxima) }.clamped_to(range))
+    }
+}
+
+impl Seen {
+    /// What can't be so, whatever the samples were; files may hold anything.
+    pub(super) fn flaw(&self) -> Option<&'static str> {
+        let finite = |x: Option<f32>| x.is_none_or(f32::is_finite);
+        let ordered = |r: Range| r.min <= r.max && r.min.is_finite() && r.max.is_finite();
+        let counted = self.histogram.counts().iter().try_fold(0u64, |sum, &count| sum.checked_add(count));
+        let most = self.samples.saturating_mul(COUNTED as u64);
+        if self.samples > MOST_SAMPLES {
+            Some("has more samples than can be summed")
+        } else if self.range.is_some() != (self.samples > 0) || !self.range.is_none_or(ordered) {
+            Some("has no sound range")
+        } else if !finite(self.bounds.min) || !finite(self.bounds.max) || !finite(self.lowest_row_maximum) {
+            Some("has an end that is not finite")
+        } else if !self.histogram.is_sound() || counted.is_none_or(|counted| counted > most) {
+            Some("has no sound histogram")
+        } else if self.histogram.range().is_some_and(|inner| !self.range.is_some_and(|outer| outer.holds(inner))) {
+            Some("has a histogram of other numbers than its range")
+        } else {
+            None
+        }
     }
 }
 

@@ -61,7 +61,7 @@ fn threads_and_shards_do_not_show_in_the_bytes() {
     let (net, ..) = sum();
     // Zeros of both signs: which was first must not be seen.
     let samples: Vec<Vec<f32>> = (0..40).map(|i| vec![if i % 2 == 0 { 0.0 } else { -0.0 }, (i % 7) as f32]).collect();
-    let bytes = |statistics: &Observations| serde_json::to_string(statistics).unwrap();
+    let bytes = |seen: &Observations| CalibrationStatistics::new(&net.graph, seen).to_json();
     let one_thread = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let expected = bytes(&one_thread.install(|| observed(&net, samples.clone()).unwrap()));
     for threads in [2, 7] {
@@ -72,8 +72,8 @@ fn threads_and_shards_do_not_show_in_the_bytes() {
     let (first, second) = (observed(&net, first.to_vec()).unwrap(), observed(&net, second.to_vec()).unwrap());
     assert_eq!(bytes(&second.clone().merge(first.clone())), expected);
     assert_eq!(bytes(&first.merge(second)), expected);
-    let read: Observations = serde_json::from_str(&expected).unwrap();
-    assert_eq!(bytes(&read), expected);
+    let read = CalibrationStatistics::from_json(&expected).unwrap();
+    assert_eq!(bytes(&read.observations(&net.graph).unwrap()), expected);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) fn run(
 ) -> Result<Vec<Vec<u8>>, RuntimeError> {
     let model = Model::single(graph.clone());
     let file = tflite::write(&model, &tflite::WriteOptions::default()).unwrap().to_bytes();
-    let mut session = Session::new(library, file, &Options { threads: 1, kernels })?;
+    let mut session = Session::new(library, file, &Options { kernels, ..Default::default() })?;
     let inputs = graph.inputs.iter().zip(inputs).map(|(&id, tensor)| Input {
         name: &graph.value(id).name,
         element_type: match tensor.dtype() {
