@@ -21,6 +21,7 @@ use crate::options::{Calibration, ChannelsLast, Float64, Options, RangeSource};
 use crate::progress::{NoProgress, Progress};
 use crate::quant::{CalibrationStatistics, Choice, Choices, Quantize, RangeTable, Repairs};
 use crate::report::Report;
+use crate::samples::Images;
 use crate::target::{Misfit, Target};
 use crate::tensor::DType;
 use crate::{layout, lower, onnx, passes, quant, target, tflite};
@@ -131,10 +132,16 @@ impl Converter {
         self
     }
 
-    /// Samples for [`Quantize::Int8`] and [`Quantize::Int16x8`]: a folder of `.npz` (arrays named after the inputs) or `.npy` files,
-    /// or one `.npz` whose arrays are stacked along their first axis.
+    /// Samples for [`Quantize::Int8`] and [`Quantize::Int16x8`]: a folder of `.npz` (arrays named after the inputs) or `.npy` files or
+    /// pictures, or one `.npz` whose arrays are stacked along their first axis.
     pub fn calibration(mut self, path: impl AsRef<Path>) -> Converter {
         self.options.calibration = Some(Calibration::Path(path.as_ref().to_path_buf()));
+        self
+    }
+
+    /// How pictures among the samples become numbers.
+    pub fn images(mut self, images: Images) -> Converter {
+        self.options.images = images;
         self
     }
 

@@ -192,7 +192,11 @@ fn write_search(f: &mut fmt::Formatter<'_>, report: &SearchReport) -> fmt::Resul
 fn write_calibration(f: &mut fmt::Formatter<'_>, report: &CalibrationReport) -> fmt::Result {
     if let Some(TableReport { found, derived, missing }) = &report.table {
         writeln!(f, "ranges      {found} of the table, {derived} that follow from them, {} unknown", missing.len())?;
-        return missing.iter().try_for_each(|name| writeln!(f, "  unknown   {name}"));
+        missing.iter().take(5).try_for_each(|name| writeln!(f, "  unknown   {name}"))?;
+        return match missing.len().saturating_sub(5) {
+            0 => Ok(()),
+            more => writeln!(f, "  unknown   and {more} more; what computes on them stays float"),
+        };
     }
     writeln!(f, "samples     {}", report.samples)?;
     if let Some(Widened { values, widened, median_percent, most_percent, most }) = &report.widened {

@@ -154,7 +154,7 @@ fn calibration_tables_of_onnx_runtime_are_ranges() {
     refused(&other, &["no value of this model"]);
     refused(&none, &["none.json", "\"image\""]);
     let printed = run(&convert(&part).each_ref().map(String::as_str));
-    says(&printed, &["unknown   logits", "float     FULLY_CONNECTED"]);
+    says(&printed, &["unknown   relu2_out", "unknown   and 1 more", "float     FULLY_CONNECTED"]);
     let args = convert(&part);
     let method: Vec<&str> = args.iter().map(String::as_str).chain(["--calibration-method", "mse"]).collect();
     self::refused(&method, &["--calibration-method"]);

@@ -24,7 +24,7 @@ const VERSION: u64 = 1;
 /// use litesmith::{CalibrationStatistics, Collect, Converter, Quantize};
 ///
 /// let converter = Converter::new().quantize(Quantize::Int8);
-/// let here = converter.clone().calibration("samples/").calibrate_file("model.onnx", &Collect::default())?;
+/// let here = converter.clone().calibration("samples/").calibrate_file("model.onnx", &Collect::default())?.statistics;
 /// let all = here.merge(CalibrationStatistics::load("elsewhere.json")?)?;
 /// converter.statistics(all).convert_file("model.onnx")?.save("model.tflite")?;
 /// # Ok::<(), litesmith::Error>(())
