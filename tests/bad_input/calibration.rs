@@ -37,7 +37,9 @@ fn arrays_that_do_not_fit() {
     refused_with(&[("x", &[3, 2], &[1.0; 6])], &["\"x\"", "[2,3]", "[3, 2]"]);
     refused_with(&[("x", &[6], &[1.0; 6])], &["\"x\"", "[2,3]", "[6]"]);
     refused_with(&[("x", &[0, 3], &[])], &["\"x\"", "[2,3]", "[0, 3]"]);
-    refused_with(&[("image", &[2, 3], &[1.0; 6])], &["\"x\"", "\"image\""]);
+    // The name of a single array does not matter; its shape does, and those of several.
+    refused_with(&[("image", &[3, 2], &[1.0; 6])], &["\"x\"", "[2,3]", "[3, 2]"]);
+    refused_with(&[("image", &[2, 3], &[1.0; 6]), ("more", &[2, 3], &[1.0; 6])], &["\"x\"", "\"image\""]);
     refused_with(&[("x", &[2, 3], &[1.0; 6]), ("z", &[1], &[1.0])], &["\"z\"", "\"x\""]);
     refused_with(&[], &["\"x\""]);
 }
