@@ -28,6 +28,7 @@ from litesmith._inspect import Fit, Inspection, Operator, check, inspect, suppor
 from litesmith._litesmith import __version__
 from litesmith._recipe import Recipe
 from litesmith._model import Model, Report
+from litesmith._settings import Images
 from litesmith._statistics import Statistics, calibrate
 from litesmith._verify import Accuracy, OutputDifference, Verification, verify
 
@@ -36,6 +37,7 @@ __all__ = [
     "CalibrationError",
     "ConversionError",
     "Fit",
+    "Images",
     "Inspection",
     "InternalError",
     "LitesmithError",

@@ -11,7 +11,7 @@ from litesmith._model import Model
 from litesmith._progress import Listener, Shown
 from litesmith._recipe import Recipe
 from litesmith._samples import Labels, Samples
-from litesmith._settings import Fallback, IoType, Method, Quantize, Repairs, Target, samples, settings, shaping
+from litesmith._settings import Fallback, Images, IoType, Method, Quantize, Repairs, Target, samples, settings, shaping
 from litesmith._source import OnnxModel, TfliteFile, file, source
 from litesmith._statistics import Statistics, native
 
@@ -22,6 +22,7 @@ def convert(
     quantize: Quantize = "none",
     calibration: Optional[Samples] = None,
     statistics: Union[Statistics, str, "os.PathLike[str]", None] = None,
+    images: Optional[Images] = None,
     calibration_method: Method = "auto",
     percentile: float = 99.999,
     recipe: Union[Recipe, str, None] = None,
@@ -58,6 +59,7 @@ def convert(
             arrays of the model's input shapes and dtypes (floats of another width, and int32 for int64, will do), by name in a
             dict, in the model's order in a tuple or list, or alone.
         statistics: What :func:`calibrate` saw, instead of running samples here; or a file of it, or a calibration table of ONNX Runtime.
+        images: How pictures (PNG, JPEG) in a folder of samples become numbers: ``{"mean": [0.5], "std": [0.5], "resize": "stretch"}``.
         calibration_method: How ranges follow from what calibration saw.
         percentile: Percent of the elements that ``percentile`` keeps.
         recipe: Rules for some of the operators, or the name of a recipe of ai-edge-quantizer; ``quantize`` holds for all others.
@@ -114,6 +116,7 @@ def convert(
         labels=labels,
         fallback=fallback,
         account=account,
+        images=images,
     )
     options |= shaping(
         target=target,
@@ -139,6 +142,7 @@ def quantize(
     quantize: Quantize = "none",
     calibration: Optional[Samples] = None,
     statistics: Union[Statistics, str, "os.PathLike[str]", None] = None,
+    images: Optional[Images] = None,
     calibration_method: Method = "auto",
     percentile: float = 99.999,
     recipe: Union[Recipe, str, None] = None,
@@ -191,6 +195,7 @@ def quantize(
         labels=labels,
         fallback=fallback,
         account=account,
+        images=images,
     )
     given, origin = (bytes(model), model.origin) if isinstance(model, Model) else (file(model), None)
     with Shown(progress) as listener:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, Mapping, Optional, Sequence, Union
+from typing import Any, Literal, Mapping, Optional, Sequence, TypedDict, Union
 
 from litesmith._recipe import Recipe
 from litesmith._samples import Labels, NamedArrays, OrderedArrays, Samples, arrays, integers
@@ -15,6 +15,18 @@ Method = Literal["auto", "minmax", "average", "percentile", "entropy", "mse"]
 Repair = Literal["equalize", "smooth", "clip", "round", "bias"]
 Repairs = Union[Literal["none", "auto"], Sequence[Repair]]
 Fallback = Literal["float", "int16x8"]
+
+
+class Images(TypedDict, total=False):
+    """How pictures in a folder of samples become numbers: ``(pixel - mean) / std``, pixels being 0 to 1."""
+
+    mean: Sequence[float]
+    """One number for each channel, or one for all."""
+    std: Sequence[float]
+    resize: Union[Literal["stretch"], Mapping[Literal["crop"], float]]
+    """What becomes of pictures of another size: ``{"crop": 0.875}`` takes so much of each side, around the middle. Refused if left out."""
+
+
 
 
 def settings(
@@ -34,6 +46,7 @@ def settings(
     labels: Optional[Labels],
     fallback: Fallback,
     account: bool,
+    images: Optional[Images],
 ) -> dict[str, Any]:
     """The fields of the crate's ``Options`` that quantization is about."""
     return {
@@ -50,6 +63,7 @@ def settings(
         "repairs": repair if isinstance(repair, str) else ",".join(repair) or "none",
         "search": _search(min_sqnr, max_drop, labels, fallback),
         "account": account,
+        "images": images or {},
     }
 
 

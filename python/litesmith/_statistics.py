@@ -9,7 +9,7 @@ from typing import Any, Literal, Mapping, Optional, Sequence, Union
 from litesmith import _litesmith
 from litesmith._progress import Listener, Shown
 from litesmith._samples import Samples
-from litesmith._settings import Target, samples as taken, shaping
+from litesmith._settings import Images, Target, samples as taken, shaping
 from litesmith._source import OnnxModel, source
 
 
@@ -91,6 +91,7 @@ def calibrate(
     *,
     shard: Optional[tuple[int, int]] = None,
     checkpoint: Optional[Union[str, os.PathLike[str]]] = None,
+    images: Optional[Images] = None,
     target: Target = "litert",
     shapes: Optional[Mapping[str, Sequence[int]]] = None,
     batch: Optional[int] = None,
@@ -109,6 +110,7 @@ def calibrate(
         samples: As ``calibration`` for :func:`litesmith.convert`.
         shard: Part I of N of the samples, ``(1, N)`` to ``(N, N)``: every N-th one from the I-th on.
         checkpoint: A file to keep, every few seconds, what was seen so far; a later run on the same samples goes on from there.
+        images: As for :func:`litesmith.convert`.
         target: This and all others change the float graph, and must be those of the conversion.
 
     Raises:
@@ -126,6 +128,7 @@ def calibrate(
         float64=float64,
         unroll=unroll,
     )
+    options["images"] = images or {}
     kept = os.fspath(checkpoint) if checkpoint is not None else None
     given = taken(samples)
     if given is None:

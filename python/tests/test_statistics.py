@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +72,34 @@ def test_a_table_of_onnxruntime_is_taken(digits: Path) -> None:
     table = digits.with_name("ort_calibration.json")
     model = litesmith.convert(digits, quantize="int8", statistics=table)
     assert model.report["quantization"]["int8"] > 5
+
+
+def picture(pixels: np.ndarray[Any, Any]) -> bytes:
+    """A grey PNG of 8-bit pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width = pixels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels.astype(np.uint8))
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_pictures_are_samples(digits: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8))
+    for number, one in enumerate(pixels):
+        (tmp_path / f"{number}.png").write_bytes(picture(one))
+    images: litesmith.Images = {"mean": [0.25], "std": [0.5]}
+    arrays = [((one / 255 - 0.25) / 0.5).astype(np.float32)[None, None] for one in pixels]
+    expected = litesmith.convert(digits, quantize="int8", calibration=arrays)
+    model = litesmith.convert(digits, quantize="int8", calibration=tmp_path, images=images)
+    assert model.report["quantization"] == expected.report["quantization"]
+    pytest.importorskip("ai_edge_litert", reason="needs LiteRT: pip install ai-edge-litert")
+    found, wanted = model.verify(arrays, against=digits), expected.verify(arrays, against=digits)
+    assert abs(found.worst_db - wanted.worst_db) < 1
+    assert litesmith.calibrate(digits, tmp_path, images=images).samples == 6
+    (tmp_path / "7.png").write_bytes(picture(np.zeros((16, 16))))
+    with pytest.raises(litesmith.CalibrationError, match="7.png"):
+        litesmith.calibrate(digits, tmp_path)
+    assert litesmith.calibrate(digits, tmp_path, images={"resize": "stretch"}).samples == 7
