@@ -389,10 +389,10 @@ impl Converter {
         let mut choices = self.choices(graph, report);
         let mut repaired = None;
         if choices.any(Quantize::needs_calibration) {
-            let mut statistics = self.statistics_of(graph, report)?;
+            let (mut statistics, folds) = self.statistics_of(graph, report)?;
             // First of the two, so that the recipe that stands for a search gives what the search gave, repairs and all.
             if let Some(search) = &self.options.search {
-                choices = self.search(search, graph, &statistics, choices, report)?;
+                choices = self.search(search, graph, &statistics, &folds, choices, report)?;
             }
             if self.options.repairs != Repairs::None {
                 self.progress.stage("repair");

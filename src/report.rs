@@ -188,7 +188,7 @@ fn write_search(f: &mut fmt::Formatter<'_>, report: &SearchReport) -> fmt::Resul
     Ok(())
 }
 
-/// What was quantized, and every node that was not, by reason.
+/// What ranges come of.
 fn write_calibration(f: &mut fmt::Formatter<'_>, report: &CalibrationReport) -> fmt::Result {
     if let Some(TableReport { found, derived, missing }) = &report.table {
         writeln!(f, "ranges      {found} of the table, {derived} that follow from them, {} unknown", missing.len())?;
@@ -209,6 +209,7 @@ fn write_calibration(f: &mut fmt::Formatter<'_>, report: &CalibrationReport) -> 
     Ok(())
 }
 
+/// What was quantized, and every node that was not, by reason.
 fn write_quantization(f: &mut fmt::Formatter<'_>, report: &QuantReport) -> fmt::Result {
     match report.int16 {
         0 => writeln!(f, "int8        {} operators, {} float", report.int8, report.float.len())?,

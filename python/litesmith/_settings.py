@@ -27,8 +27,6 @@ class Images(TypedDict, total=False):
     """What becomes of pictures of another size: ``{"crop": 0.875}`` takes so much of each side, around the middle. Refused if left out."""
 
 
-
-
 def settings(
     *,
     quantize: Quantize,

@@ -30,7 +30,7 @@ impl Session {
     ) -> PyResult<Session> {
         let open = || {
             let library = Library::find(library.as_deref())?;
-            let kernels = if xnnpack { Kernels::Xnnpack } else { Kernels::Builtin };
+            let kernels = Kernels::with_xnnpack(xnnpack);
             runtime::Session::new(
                 &library,
                 Bytes::from_owner(file),

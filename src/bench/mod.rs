@@ -136,7 +136,7 @@ impl Candidate {
     ) -> Result<Candidate, BenchError> {
         let bytes = std::fs::read(path).map_err(|source| BenchError::File { path: path.into(), source })?;
         let file_bytes = bytes.len() as u64;
-        let kernels = if xnnpack { Kernels::Xnnpack } else { Kernels::Builtin };
+        let kernels = Kernels::with_xnnpack(xnnpack);
         let (before, start) = (memory::resident(), Instant::now());
         let session = Session::new(library, bytes, &RunOptions { threads, kernels, profile: false });
         let session = session.map_err(|source| BenchError::Run { path: path.into(), source })?;
@@ -187,7 +187,7 @@ impl Candidate {
     fn profile(&mut self, library: &Library, time: Duration) -> Result<(), BenchError> {
         let path = self.timing.file.clone();
         let bytes = std::fs::read(&path).map_err(|source| BenchError::File { path: path.clone(), source })?;
-        let kernels = if self.timing.xnnpack { Kernels::Xnnpack } else { Kernels::Builtin };
+        let kernels = Kernels::with_xnnpack(self.timing.xnnpack);
         let options = RunOptions { threads: self.timing.threads, kernels, profile: true };
         let one = self.taken.as_secs_f64() / self.times.len().max(1) as f64;
         let runs = (time.as_secs_f64() / one.max(1e-7)) as usize;

@@ -9,9 +9,8 @@ use super::progress::Bar;
 use super::quantization::same_file;
 use super::shaping::Shaping;
 use super::stdio;
-use crate::onnx::ReadError;
 use crate::samples::Shard;
-use crate::{Calibration, CalibrationStatistics, Collect, Converter, Error, Options};
+use crate::{Calibration, CalibrationStatistics, Collect, Converter, Options};
 
 /// Collect calibration statistics in a file, for convert --stats; parts of the samples may run elsewhere and be merged
 #[derive(clap::Args)]
@@ -70,14 +69,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         String::new()
     } else {
         let before = if resumed > 0 { format!(", {resumed} of them before an interruption") } else { String::new() };
-        let place = if streamed { "standard output".into() } else { output.display().to_string() };
+        let place = stdio::place(&output);
         format!("samples     {samples}{before}\nvalues      {values}\nwritten     {place}\n")
     };
-    if streamed {
-        eprint!("{summary}")
-    } else {
-        super::print(&summary)
-    }
+    stdio::tell(&output, &summary);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -92,10 +87,7 @@ fn collect(args: &Args, model: &Path, checkpoint: Option<PathBuf>) -> Result<(Ca
     } else {
         converter.calibrate_file(model, &collect)
     };
-    let collected = collected.map_err(|error| match error {
-        named @ (Error::Read(ReadError::Io { .. }) | Error::File { .. }) => named.into(),
-        error => anyhow::Error::new(error).context(stdio::shown(model)),
-    })?;
+    let collected = collected.map_err(|error| stdio::about(model, error))?;
     Ok((collected.statistics, collected.resumed))
 }
 

@@ -9,10 +9,9 @@ use super::progress::Bar;
 use super::quantization::{Finish, Quantization};
 use super::shaping::Shaping;
 use super::stdio;
-use crate::onnx::ReadError;
 use crate::target::CArray;
 use crate::tflite;
-use crate::{Converted, Converter, Error, Options};
+use crate::{Converted, Converter, Options};
 
 /// Convert an ONNX model to .tflite
 #[derive(clap::Args)]
@@ -50,10 +49,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     } else {
         converter.convert_file(&args.model)
     };
-    let converted = converted.map_err(|error| match error {
-        named @ Error::Read(ReadError::Io { .. }) => named.into(),
-        error => anyhow::Error::new(error).context(stdio::shown(&args.model)),
-    })?;
+    let converted = converted.map_err(|error| stdio::about(&args.model, error))?;
     args.finish.save(&converted, &output)?;
     args.quantization.write(&converted, &output)?;
     match args.emit {

@@ -127,18 +127,13 @@ impl Finish {
     }
 
     pub fn print(&self, converted: &Converted, output: &Path) -> Result<ExitCode> {
-        let to_stdout = stdio::is_dash(output);
-        let place = if to_stdout { "standard output".into() } else { output.display().to_string() };
+        let place = stdio::place(output);
         let text = match (self.json, self.quiet) {
             (true, _) => serde_json::to_string_pretty(&converted.report)? + "\n",
             (false, true) => String::new(),
             (false, false) => format!("{}written     {place}\n", converted.report),
         };
-        if to_stdout {
-            eprint!("{text}");
-        } else {
-            super::print(&text);
-        }
+        stdio::tell(output, &text);
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::progress::Bar;
 use super::quantization::{Finish, Quantization};
 use super::stdio;
-use crate::{Converter, Error, Options, Quantize};
+use crate::{Converter, Options, Quantize};
 
 /// Quantize a .tflite file; samples may name inputs as the graph or as its signature does
 #[derive(clap::Args)]
@@ -33,10 +33,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     } else {
         converter.quantize_file(&args.model)
     };
-    let converted = converted.map_err(|error| match error {
-        named @ Error::File { .. } => named.into(),
-        error => anyhow::Error::new(error).context(stdio::shown(&args.model)),
-    })?;
+    let converted = converted.map_err(|error| stdio::about(&args.model, error))?;
     args.finish.save(&converted, &output)?;
     args.quantization.write(&converted, &output)?;
     args.finish.print(&converted, &output)

@@ -7,6 +7,9 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use tempfile::NamedTempFile;
 
+use crate::Error;
+use crate::onnx::ReadError;
+
 pub fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
@@ -14,6 +17,24 @@ pub fn is_dash(path: &Path) -> bool {
 /// What a path is called in messages.
 pub fn shown(path: &Path) -> String {
     if is_dash(path) { "standard input".into() } else { path.display().to_string() }
+}
+
+/// What a path of a result is called in messages.
+pub fn place(output: &Path) -> String {
+    if is_dash(output) { "standard output".into() } else { output.display().to_string() }
+}
+
+/// Prints a summary of what went to `output`: to standard error, where the result itself went to standard output.
+pub fn tell(output: &Path, summary: &str) {
+    if is_dash(output) { eprint!("{summary}") } else { super::print(summary) }
+}
+
+/// An error about a model, with its name where it does not tell that itself.
+pub fn about(model: &Path, error: Error) -> anyhow::Error {
+    match error {
+        named @ (Error::Read(ReadError::Io { .. }) | Error::File { .. }) => named.into(),
+        error => anyhow::Error::new(error).context(shown(model)),
+    }
 }
 
 /// The content of a file, or of standard input.

@@ -43,6 +43,9 @@ pub struct Collected {
 /// Between two checkpoints, but for the last samples.
 const CHECKPOINT: Duration = Duration::from_secs(3);
 
+/// What a search holds out at a time is one of so many parts: few samples need as many as can be, with many it says little.
+const FOLDS: usize = 4;
+
 /// Files of statistics are smaller.
 const MOST_BYTES: u64 = 1 << 30;
 
@@ -129,9 +132,14 @@ impl Converter {
         self.collect(&graph, collect)
     }
 
-    /// Ranges of the values: of the statistics that are given, else of the samples.
-    pub(super) fn statistics_of(&self, graph: &Graph, report: &mut Report) -> Result<quant::Statistics, Error> {
-        let seen = match &self.options.statistics {
+    /// Ranges of the values, of the statistics that are given or else of the samples; and the [folds](quant::Search::folds) of a search
+    /// on these samples.
+    pub(super) fn statistics_of(
+        &self,
+        graph: &Graph,
+        report: &mut Report,
+    ) -> Result<(quant::Statistics, Vec<quant::Statistics>), Error> {
+        let parts = match &self.options.statistics {
             Some(RangeSource::Table(table)) => {
                 let (statistics, found) = table.statistics(graph);
                 if found.found == 0 {
@@ -140,71 +148,56 @@ impl Converter {
                     return Err(Error::Options(what.into()));
                 }
                 report.calibration = Some(CalibrationReport { table: Some(found), ..CalibrationReport::default() });
-                return Ok(statistics);
+                return Ok((statistics, Vec::new()));
             }
-            Some(RangeSource::Statistics(given)) => given.observations(graph)?,
-            None => self.run_samples(graph, &Collect::default())?.0,
+            Some(RangeSource::Statistics(given)) => vec![given.observations(graph)?],
+            None => {
+                let held_out = self.options.search.as_ref().is_some_and(|search| search.evaluate.is_none());
+                let run = self.run(graph, Shard::ALL)?;
+                run.observe(0..run.len(), if held_out { FOLDS.min(run.len()) } else { 1 })?
+            }
         };
-        let chosen = seen.statistics(self.options.calibration_method);
+        let method = self.options.calibration_method;
+        let without = |fold: usize| {
+            let others = parts.iter().enumerate().filter(|(part, _)| *part != fold).map(|(_, seen)| seen.clone());
+            Observations::of_all(others).statistics(method)
+        };
+        let folds = if parts.len() > 1 { (0..parts.len()).map(without).collect() } else { Vec::new() };
+        let seen = Observations::of_all(parts);
+        let chosen = seen.statistics(method);
         let widened = Widened::of(&seen, &chosen);
         report.calibration = Some(CalibrationReport { samples: seen.samples as u64, widened, table: None });
-        Ok(chosen)
+        Ok((chosen, folds))
     }
 
     /// Ranges of the values of a graph that was changed.
     pub(super) fn observe(&self, graph: &Graph) -> Result<quant::Statistics, Error> {
-        let (seen, _) = self.run_samples(graph, &Collect::default())?;
-        Ok(seen.statistics(self.options.calibration_method))
+        let run = self.run(graph, Shard::ALL)?;
+        Ok(Observations::of_all(run.observe(0..run.len(), 1)?).statistics(self.options.calibration_method))
     }
 
     fn collect(&self, graph: &Graph, collect: &Collect) -> Result<Collected, Error> {
-        let (seen, resumed) = self.run_samples(graph, collect)?;
+        let run = self.run(graph, collect.shard)?;
+        let (seen, resumed) = match collect.checkpoint.as_deref() {
+            None => (Observations::of_all(run.observe(0..run.len(), 1)?), 0),
+            Some(path) => run.resume(&Checkpoint { path, samples: run.samples.0.identity() })?,
+        };
         self.progress.finish();
         Ok(Collected { statistics: CalibrationStatistics::new(graph, &seen), resumed })
     }
 
-    /// What was seen of all samples, and of how many before.
-    fn run_samples(&self, graph: &Graph, collect: &Collect) -> Result<(Observations, usize), Error> {
+    fn run<'a>(&'a self, graph: &'a Graph, shard: Shard) -> Result<Run<'a>, Error> {
         if graph.inputs.is_empty() {
             return Err(Error::Options("the model has no inputs: there is nothing to calibrate".into()));
         }
-        let samples = self.samples(graph, self.options.calibration.as_ref())?.shard(collect.shard);
+        let samples = self.samples(graph, self.options.calibration.as_ref())?.shard(shard);
         let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
         self.progress.stage("calibrate");
         self.progress.total(samples.len());
         if samples.is_empty() {
             return Err(Error::observe(ObserveError::NoSamples, &samples));
         }
-        let loaded = Loaded(samples, &*self.progress);
-        let samples = &loaded.0;
-        let run = |part: Range<usize>| {
-            let part: Vec<usize> = part.collect();
-            quant::observe_part(graph, &runner, &loaded, &part, &|| self.progress.advance())
-                .map_err(|error| Error::observe(error, samples))
-        };
-        let Some(checkpoint) = collect.checkpoint.as_deref() else {
-            return Ok((run(0..samples.len())?, 0));
-        };
-        let checkpoint = Checkpoint { path: checkpoint, samples: samples.identity() };
-        let mut seen = checkpoint.load(graph).filter(|seen| seen.samples <= samples.len()).unwrap_or_default();
-        let resumed = seen.samples;
-        (0..resumed).for_each(|_| self.progress.advance());
-        let mut saved = Instant::now();
-        // As many samples at a time as take about as long as a checkpoint may be old.
-        let mut part = rayon::current_num_threads();
-        while seen.samples < samples.len() {
-            let start = Instant::now();
-            let next = seen.samples..samples.len().min(seen.samples.saturating_add(part));
-            seen = seen.merge(run(next)?);
-            if start.elapsed() < CHECKPOINT / 3 {
-                part = part.saturating_mul(2);
-            }
-            if saved.elapsed() >= CHECKPOINT {
-                checkpoint.save(graph, &seen)?;
-                saved = Instant::now();
-            }
-        }
-        Ok((seen, resumed))
+        Ok(Run { graph, runner, samples: Loaded(samples, &*self.progress) })
     }
 
     /// Samples for the inputs of `graph`, by the names that the graph or a signature has for them.
@@ -231,6 +224,51 @@ impl Converter {
         }
         let by_port = open(named(&|name: &str| self.ports.get(name).cloned().unwrap_or_else(|| name.into())));
         if fits(&by_port) { by_port } else { by_name }
+    }
+}
+
+/// A float graph about to be run on samples.
+struct Run<'a> {
+    graph: &'a Graph,
+    runner: Runner,
+    samples: Loaded<'a>,
+}
+
+impl Run<'_> {
+    /// How many samples there are.
+    fn len(&self) -> usize {
+        self.samples.0.len()
+    }
+
+    /// What samples show, [dealt](quant::observe_dealt) to parts.
+    fn observe(&self, which: Range<usize>, parts: usize) -> Result<Vec<Observations>, Error> {
+        let Loaded(samples, progress) = &self.samples;
+        quant::observe_dealt(self.graph, &self.runner, &self.samples, which, parts, &|| progress.advance())
+            .map_err(|error| Error::observe(error, samples))
+    }
+
+    /// What all samples show, and how many of them an interrupted run saw.
+    fn resume(&self, checkpoint: &Checkpoint<'_>) -> Result<(Observations, usize), Error> {
+        let count = self.len();
+        let mut seen = checkpoint.load(self.graph).filter(|seen| seen.samples <= count).unwrap_or_default();
+        let resumed = seen.samples;
+        (0..resumed).for_each(|_| self.samples.1.advance());
+        let mut saved = Instant::now();
+        // As many samples at a time as take about as long as a checkpoint may be old.
+        let mut part = rayon::current_num_threads();
+        while seen.samples < count {
+            let start = Instant::now();
+            let next = seen.samples..count.min(seen.samples.saturating_add(part));
+            seen = seen.merge(Observations::of_all(self.observe(next, 1)?));
+            if start.elapsed() < CHECKPOINT / 3 {
+                part = part.saturating_mul(2);
+            }
+            if saved.elapsed() >= CHECKPOINT {
+                checkpoint.save(self.graph, &seen)?;
+                saved = Instant::now();
+            }
+        }
+        Ok((seen, resumed))
     }
 }
 

@@ -3,10 +3,9 @@
 use super::calibrate::Loaded;
 use super::{Converter, simulate};
 use crate::error::Error;
-use crate::exec::Runner;
 use crate::graph::Graph;
 use crate::options::Search;
-use crate::quant::{self, Choice, Choices, Observations, Quantize, Recipe, Rule, Statistics};
+use crate::quant::{self, Choice, Choices, Quantize, Recipe, Rule, Statistics};
 use crate::report::Report;
 
 impl Converter {
@@ -16,10 +15,10 @@ impl Converter {
         search: &Search,
         graph: &Graph,
         statistics: &Statistics,
+        folds: &[Statistics],
         choices: Choices,
         report: &mut Report,
     ) -> Result<Choices, Error> {
-        let folds = self.folds(search, graph, statistics)?;
         self.progress.stage("search");
         let samples = Loaded(
             self.samples(graph, search.evaluate.as_ref().or(self.options.calibration.as_ref()))?,
@@ -28,7 +27,7 @@ impl Converter {
         let found = quant::Search {
             graph,
             statistics,
-            folds: &folds,
+            folds,
             choices: &choices,
             fallback: Choice { quantize: search.fallback, ..self.default_choice() },
             options: self.integer_options(),
@@ -41,29 +40,6 @@ impl Converter {
         report.found = Some(self.found(&found, search.fallback));
         report.search = Some(found);
         Ok(choices)
-    }
-
-    /// What the search judges samples by: each of those of calibration by ranges that the others gave.
-    fn folds(&self, search: &Search, graph: &Graph, statistics: &Statistics) -> Result<Vec<Statistics>, Error> {
-        /// Few samples need as many as can be; with many, a quarter more or less says little.
-        const FOLDS: usize = 4;
-        let samples = Loaded(self.samples(graph, self.options.calibration.as_ref())?, &*self.progress);
-        let count = FOLDS.min(samples.0.len());
-        if search.evaluate.is_some() || self.options.statistics.is_some() || count < 2 {
-            return Ok(vec![statistics.clone()]);
-        }
-        let runner = Runner::new(graph).map_err(|e| Error::Options(format!("calibration can't run: {e}")))?;
-        let part = |part: usize| {
-            let numbers: Vec<usize> = (part..samples.0.len()).step_by(count).collect();
-            quant::observe_part(graph, &runner, &samples, &numbers, &|| ())
-        };
-        let parts: Result<Vec<Observations>, _> = (0..count).map(part).collect();
-        let parts = parts.map_err(|error| Error::observe(error, &samples.0))?;
-        let without = |fold: usize| {
-            let others = parts.iter().enumerate().filter(|(part, _)| *part != fold).map(|(_, seen)| seen.clone());
-            others.fold(Observations::default(), Observations::merge).statistics(self.options.calibration_method)
-        };
-        Ok((0..count).map(without).collect())
     }
 
     /// The rules that were given, and one for the operators that were lifted.

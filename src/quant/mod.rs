@@ -57,7 +57,7 @@ pub use import::{forget_weights, import, store_weights};
 pub use insert::Conversions;
 pub use observe::{
     Bounds, CalibrationStatistics, ExactSum, Histogram, Observations, ObserveError, Observed, Samples, Seen,
-    Statistics, StatisticsError, observe, observe_part,
+    Statistics, StatisticsError, observe, observe_dealt,
 };
 pub use range::{Params, Range};
 pub use recipe::{NAMES as RECIPES, Pattern, Recipe, RecipeReport, Rule, RuleReport};

@@ -25,6 +25,13 @@ pub enum Kernels {
     Reference,
 }
 
+impl Kernels {
+    /// With or without XNNPACK.
+    pub fn with_xnnpack(xnnpack: bool) -> Kernels {
+        if xnnpack { Kernels::Xnnpack } else { Kernels::Builtin }
+    }
+}
+
 /// How a model is prepared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {

@@ -79,7 +79,8 @@ impl Samples {
     }
 
     /// `path` is a folder of `.npz` files (an array for each input, by name; the name of a single one does not matter) or `.npy` files or
-    /// pictures, `.png` and `.jpg` (both for models of one input), those of a folder that match `folder/name*.npz`, or one such file. A single `.npz` holds many samples along the first axis of its arrays.
+    /// pictures, `.png` and `.jpg` (both for models of one input), those of a folder that match `folder/name*.npz`, or one such file. A
+    /// single `.npz` holds many samples along the first axis of its arrays.
     ///
     /// # Errors
     /// Where nothing is found, or a stacked file does not fit the inputs.
@@ -230,7 +231,8 @@ impl Samples {
     }
 }
 
-/// The `.npz` and `.npy` files of a folder, or its pictures where it has no others, in the order in which people number them; `folder/prefix*.npz` takes only those.
+/// The `.npz` and `.npy` files of a folder, or its pictures where it has no others, in the order in which people number them;
+/// `folder/prefix*.npz` takes only those.
 ///
 /// # Errors
 /// Where the folder can't be read or holds none.

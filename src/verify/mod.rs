@@ -85,7 +85,7 @@ pub enum VerifyError {
 pub fn verify(file: &Path, options: &Options) -> Result<VerifyReport, VerifyError> {
     let library = Library::find(options.runtime.as_deref())?;
     let bytes = std::fs::read(file).map_err(|source| VerifyError::File { path: file.into(), source })?;
-    let kernels = if options.plain_kernels { Kernels::Builtin } else { Kernels::Xnnpack };
+    let kernels = Kernels::with_xnnpack(!options.plain_kernels);
     let session = Session::new(&library, bytes, &RunOptions { kernels, ..Default::default() });
     let mut session = session.map_err(|source| VerifyError::Load { path: file.into(), source })?;
     let against = &options.against;

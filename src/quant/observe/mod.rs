@@ -116,31 +116,34 @@ pub fn observe(
     if samples.is_empty() {
         return Err(ObserveError::NoSamples);
     }
-    let all: Vec<usize> = (0..samples.len()).collect();
-    observe_part(graph, executor, samples, &all, progress)
+    let parts = observe_dealt(graph, executor, samples, 0..samples.len(), 1, progress)?;
+    Ok(Observations::of_all(parts))
 }
 
-/// As [`observe`], on the samples with these numbers; what parts give merges to what the whole would.
+/// As [`observe`], on some of the samples, dealt to so many parts: sample `i` counts in part `i % parts` alone. Parts merge to what the
+/// whole would give.
 ///
 /// # Errors
 /// As [`observe`] has.
-pub fn observe_part(
+pub fn observe_dealt(
     graph: &Graph,
     executor: &dyn Execute,
     samples: &dyn Samples,
-    part: &[usize],
+    which: std::ops::Range<usize>,
+    parts: usize,
     progress: &(dyn Fn() + Sync),
-) -> Result<Observations, ObserveError> {
-    type Outcome = Result<Observations, (usize, ObserveError)>;
+) -> Result<Vec<Observations>, ObserveError> {
+    type Outcome = Result<Vec<Observations>, (usize, ObserveError)>;
     let observer = Observer::new(graph);
+    let parts = parts.max(1);
     // Samples past one that failed need not run; those before it must, for one of them may fail too.
     let failed = AtomicUsize::new(usize::MAX);
-    let one = |seen: Outcome, &sample: &usize| {
+    let one = |seen: Outcome, sample: usize| {
         if sample > failed.load(Ordering::Relaxed) {
             return seen;
         }
         let mut seen = seen?;
-        match observer.run(executor, samples, sample, &mut seen) {
+        match observer.run(executor, samples, sample, &mut seen[sample % parts]) {
             Ok(()) => progress(),
             Err(error) => {
                 failed.fetch_min(sample, Ordering::Relaxed);
@@ -149,9 +152,9 @@ pub fn observe_part(
         }
         Ok(seen)
     };
-    let nothing = || Ok(Observations::default());
-    let merged = part.par_iter().fold(nothing, one).reduce(nothing, |a: Outcome, b| match (a, b) {
-        (Ok(a), Ok(b)) => Ok(a.merge(b)),
+    let nothing = || Ok(vec![Observations::default(); parts]);
+    let merged = which.into_par_iter().fold(nothing, one).reduce(nothing, |a: Outcome, b| match (a, b) {
+        (Ok(a), Ok(b)) => Ok(a.into_iter().zip(b).map(|(a, b)| a.merge(b)).collect()),
         (Err(a), Err(b)) => Err(if a.0 <= b.0 { a } else { b }),
         (Err(e), Ok(_)) | (Ok(_), Err(e)) => Err(e),
     });

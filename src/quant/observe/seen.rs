@@ -54,13 +54,23 @@ impl Observations {
     #[must_use]
     pub fn merge(mut self, other: Observations) -> Observations {
         self.samples += other.samples;
-        for (id, theirs) in other.values {
-            match self.values.get_mut(&id) {
-                None => drop(self.values.insert(id, theirs)),
-                Some(ours) => ours.merge(&theirs),
-            }
-        }
+        merge_values(&mut self.values, other.values);
         self
+    }
+
+    /// What was seen in all parts.
+    pub fn of_all(parts: impl IntoIterator<Item = Observations>) -> Observations {
+        parts.into_iter().reduce(Observations::merge).unwrap_or_default()
+    }
+}
+
+/// Values that one side alone has seen are taken over.
+pub(super) fn merge_values<K: Ord>(ours: &mut BTreeMap<K, Seen>, theirs: BTreeMap<K, Seen>) {
+    for (key, seen) in theirs {
+        match ours.get_mut(&key) {
+            None => drop(ours.insert(key, seen)),
+            Some(ours) => ours.merge(&seen),
+        }
     }
 }
 
@@ -84,7 +94,7 @@ impl Seen {
         self.lowest_row_maximum = either(self.lowest_row_maximum, maximum, f32::min);
     }
 
-    pub(super) fn merge(&mut self, other: &Seen) {
+    fn merge(&mut self, other: &Seen) {
         self.samples += other.samples;
         self.range = either(self.range, other.range, Range::hull);
         self.minima.merge(other.minima);
@@ -99,9 +109,7 @@ impl Seen {
         let mean = |sum: ExactSum| (sum.to_f64() / self.samples as f64) as f32 + 0.0;
         Some(Range { min: mean(self.minima), max: mean(self.maxima) }.clamped_to(range))
     }
-}
 
-impl Seen {
     /// What can't be so, whatever the samples were; files may hold anything.
     pub(super) fn flaw(&self) -> Option<&'static str> {
         let finite = |x: Option<f32>| x.is_none_or(f32::is_finite);

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::Deserialize;
 
 use super::identity::{identity, names};
-use super::seen::{MOST_SAMPLES, Observations, Seen};
+use super::seen::{MOST_SAMPLES, Observations, Seen, merge_values};
 use crate::graph::{Graph, ValueId};
 
 /// What the file says it is.
@@ -122,12 +122,7 @@ impl CalibrationStatistics {
         if self.samples > MOST_SAMPLES {
             return Err(StatisticsError::TooMany);
         }
-        for (name, theirs) in other.values {
-            match self.values.get_mut(&name) {
-                None => drop(self.values.insert(name, theirs)),
-                Some(ours) => ours.merge(&theirs),
-            }
-        }
+        merge_values(&mut self.values, other.values);
         self.litesmith = env!("CARGO_PKG_VERSION").into();
         Ok(self)
     }

@@ -78,7 +78,7 @@ pub(super) struct Judge<'a> {
 
 #[derive(Clone)]
 struct Sample {
-    /// Which of the search's statistics it is judged by.
+    /// See [`Search::folds`].
     fold: usize,
     inputs: Vec<Tensor>,
     /// Reals of each output; `None` where it depends on no input.
@@ -106,7 +106,7 @@ impl<'a> Judge<'a> {
         let load = |&sample: &usize| -> Result<Sample, SearchError> {
             let inputs = search.samples.load(sample).map_err(|message| ObserveError::Load { sample, message })?;
             let (outputs, classes) = run(graph, runs.as_ref(), &inputs, sample)?;
-            Ok(Sample { fold: sample % search.folds.len().max(1), inputs, outputs, classes })
+            Ok(Sample { fold: search.fold(sample), inputs, outputs, classes })
         };
         let samples: Vec<Sample> = which.par_iter().map(load).collect::<Result<_, _>>()?;
         let classified: usize = samples.iter().map(|sample| sample.classes.len()).sum();

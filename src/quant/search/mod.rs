@@ -72,8 +72,9 @@ pub struct Lifted {
 pub struct Search<'a> {
     pub graph: &'a Graph,
     pub statistics: &'a Statistics,
-    /// What samples are judged by: number `i` by `folds[i % folds.len()]`. Where samples are those of calibration, ranges that fit a
-    /// sample because it had a part in them would say little about the next one; so each fold leaves out the samples it judges.
+    /// What samples are judged by: number `i` by `folds[i % folds.len()]`, all by `statistics` where there are no folds. Where samples are
+    /// those of calibration, ranges that fit a sample because it had a part in them would say little about the next one; so each fold
+    /// leaves out the samples it judges.
     pub folds: &'a [Statistics],
     /// What is asked of each operator where nothing is lifted.
     pub choices: &'a Choices,
@@ -133,6 +134,15 @@ impl Search<'_> {
         Ok((choices, found))
     }
 
+    /// Which fold judges a sample.
+    fn fold(&self, sample: usize) -> usize {
+        sample % self.folds.len().max(1)
+    }
+
+    fn judging(&self, fold: usize) -> &Statistics {
+        self.folds.get(fold).unwrap_or(self.statistics)
+    }
+
     /// Everything that became 8-bit integers, by name of the first result.
     fn units(&self, report: &QuantReport) -> Vec<Unit> {
         let float: BTreeSet<&str> = report.float.iter().map(|node| node.value.as_str()).collect();
@@ -156,7 +166,7 @@ impl Search<'_> {
             let mut choices = Choices::all(Quantize::None);
             self.choose(&mut choices, unit, |node| self.choices.of(node));
             let options = IntegerOptions { every_kernel: true };
-            let by_fold = |fold: usize| Ok(self.quantized(&self.folds[fold], &choices, options)?.0);
+            let by_fold = |fold: usize| Ok(self.quantized(self.judging(fold), &choices, options)?.0);
             unit.noise = judge.noise(&by_fold, self.simulate)?;
             Ok(())
         })
@@ -250,7 +260,7 @@ impl Search<'_> {
     }
 
     fn score(&self, judge: &Judge<'_>, choices: &Choices) -> Result<Score, SearchError> {
-        judge.score(&|fold| Ok(self.quantized(&self.folds[fold], choices, self.options)?.0), self.simulate)
+        judge.score(&|fold| Ok(self.quantized(self.judging(fold), choices, self.options)?.0), self.simulate)
     }
 
     /// Multiplications of nodes that are 8-bit integers.
