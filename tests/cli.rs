@@ -41,6 +41,18 @@ fn help_is_given() {
 }
 
 #[test]
+fn readme_shows_what_its_first_command_prints() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, shown) = readme.split_once("The first prints:\n\n```\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("digits.tflite");
+    let args = int8();
+    let printed = convert_digits(&path, &args.iter().map(String::as_str).collect::<Vec<_>>(), 2).stdout;
+    assert_eq!(printed.replace(&path.display().to_string(), "target/digits.tflite"), shown);
+}
+
+#[test]
 fn wrong_usage_has_a_code_of_its_own() {
     let model = digits("digits.onnx").display().to_string();
     let wrong: &[&[&str]] = &[
